@@ -1,0 +1,171 @@
+// Package image is the make-up of a data container as an OCI image: which
+// layers it has, which labels and annotations, and how its parts are found
+// again. It knows manifests, not the bytes of layers.
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/pack"
+)
+
+// Names of labels and annotations of our own. Labels are those of the image
+// config; the manifest has the same as annotations. The rest annotate layers.
+const (
+	annotationPrefix = "io.github.data-containers.cdb."
+
+	LabelFormat = annotationPrefix + "format" // of the image: "1"
+	LabelPrefix = annotationPrefix + "prefix" // the folder of the data
+	LabelFiles  = annotationPrefix + "files"  // the number of regular files
+	LabelBytes  = annotationPrefix + "bytes"  // the sum of their sizes
+	LabelDigest = annotationPrefix + "digest" // the dataset digest
+
+	AnnotationRole  = annotationPrefix + "role"  // "entrypoint", "data" or "catalog"
+	AnnotationTable = annotationPrefix + "table" // OFFSET:SIZE:SHA256 of a pack's frame table
+)
+
+// Format is the version of the image format that this release writes.
+const Format = "1"
+
+// Paths in the image, as tar has them.
+const (
+	EntrypointPath = "entrypoint"
+	CatalogDir     = ".cdb"
+	CatalogPath    = ".cdb/catalog.db"
+)
+
+// A Role is what a layer is for.
+type Role string
+
+// The roles of layers, in the order of layers.
+const (
+	RoleEntrypoint Role = "entrypoint"
+	RoleData       Role = "data"
+	RoleCatalog    Role = "catalog"
+)
+
+// A Layer is one layer of a data container.
+type Layer struct {
+	ocispec.Descriptor
+	DiffID digest.Digest
+	Role   Role
+}
+
+// NewLayer returns the layer for a finished pack.
+func NewLayer(info *pack.Info, role Role) Layer {
+	l := Layer{
+		Descriptor: ocispec.Descriptor{
+			MediaType:   info.MediaType,
+			Digest:      info.Digest,
+			Size:        info.Size,
+			Annotations: map[string]string{AnnotationRole: string(role)},
+		},
+		DiffID: info.DiffID,
+		Role:   role,
+	}
+	if role == RoleCatalog {
+		l.Annotations[AnnotationTable] = formatLocation(info.Location)
+	}
+	return l
+}
+
+// ConfigOptions are what an image has beside its dataset.
+type ConfigOptions struct {
+	Arch   string // as in GOARCH
+	User   string // numeric UID:GID
+	Volume bool   // declare the data folder a volume
+}
+
+// Labels returns the labels of the config and annotations of the manifest
+// that describe ds: the one place where they come from.
+func Labels(ds *catalog.Dataset) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, ds.Labels)
+	for k, v := range map[string]string{
+		ocispec.AnnotationTitle:       ds.Title,
+		ocispec.AnnotationDescription: ds.Description,
+		ocispec.AnnotationLicenses:    ds.License,
+		ocispec.AnnotationVersion:     ds.Version,
+		ocispec.AnnotationAuthors:     ds.Author,
+		ocispec.AnnotationCreated:     ds.Created.UTC().Format(time.RFC3339),
+		LabelFormat:                   Format,
+		LabelPrefix:                   ds.Prefix,
+		LabelFiles:                    strconv.FormatInt(ds.Files, 10),
+		LabelBytes:                    strconv.FormatInt(ds.Bytes, 10),
+		LabelDigest:                   ds.Digest,
+	} {
+		if v != "" {
+			labels[k] = v
+		}
+	}
+	return labels
+}
+
+// Config returns the bytes of the image config.
+func Config(ds *catalog.Dataset, layers []Layer, opts ConfigOptions) ([]byte, error) {
+	created := ds.Created.UTC()
+	img := ocispec.Image{
+		Created:  &created,
+		Platform: ocispec.Platform{Architecture: opts.Arch, OS: "linux"},
+		Config: ocispec.ImageConfig{
+			User:       opts.User,
+			Entrypoint: []string{"/" + EntrypointPath},
+			WorkingDir: "/",
+			Labels:     Labels(ds),
+		},
+		RootFS: ocispec.RootFS{Type: "layers"},
+	}
+	if opts.Volume {
+		img.Config.Volumes = map[string]struct{}{ds.Prefix: {}}
+	}
+	for _, l := range layers {
+		img.RootFS.DiffIDs = append(img.RootFS.DiffIDs, l.DiffID)
+		img.History = append(img.History, ocispec.History{Created: &created, CreatedBy: "cdb build: " + string(l.Role)})
+	}
+	return json.Marshal(img)
+}
+
+// Manifest returns the bytes of the manifest. It has no artifactType: with
+// one, CRI-O takes an image for an artifact.
+func Manifest(ds *catalog.Dataset, config ocispec.Descriptor, layers []Layer) ([]byte, error) {
+	m := ocispec.Manifest{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ocispec.MediaTypeImageManifest,
+		Config:      config,
+		Annotations: Labels(ds),
+	}
+	for _, l := range layers {
+		m.Layers = append(m.Layers, l.Descriptor)
+	}
+	return json.Marshal(m)
+}
+
+// Index returns the bytes of the image index over the manifests of several
+// architectures.
+func Index(ds *catalog.Dataset, manifests []ocispec.Descriptor) ([]byte, error) {
+	return json.Marshal(ocispec.Index{
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ocispec.MediaTypeImageIndex,
+		Manifests:   manifests,
+		Annotations: Labels(ds),
+	})
+}
+
+// Describe returns the descriptor of a document.
+func Describe(mediaType string, doc []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(doc), Size: int64(len(doc))}
+}
+
+// formatLocation returns loc as it stands in an annotation.
+func formatLocation(loc pack.Location) string {
+	return fmt.Sprintf("%d:%d:%x", loc.Offset, loc.Size, loc.SHA256)
+}

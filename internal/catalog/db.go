@@ -25,6 +25,7 @@ var ErrFormat = errors.New("not a readable catalog")
 type DB struct {
 	name    string // for errors
 	uri     string
+	size    int64 // of the file, in bytes
 	vfs     *vfs.FS
 	dataset *Dataset
 	hasText bool
@@ -37,9 +38,11 @@ type DB struct {
 func Open(path string) (*DB, error) {
 	// SQLite would create what is not there, and its message for a missing
 	// file does not say so.
-	if fi, err := os.Stat(path); err != nil {
+	fi, err := os.Stat(path)
+	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
-	} else if !fi.Mode().IsRegular() {
+	}
+	if !fi.Mode().IsRegular() {
 		return nil, fmt.Errorf("open catalog %q: not a regular file: %w", path, ErrFormat)
 	}
 	abs, err := filepath.Abs(path)
@@ -47,7 +50,7 @@ func Open(path string) (*DB, error) {
 		return nil, fmt.Errorf("open catalog %q: %w", path, err)
 	}
 	uri := url.URL{Scheme: "file", Path: abs, RawQuery: "immutable=1&mode=ro"}
-	return open(&DB{name: path, uri: uri.String()})
+	return open(&DB{name: path, uri: uri.String(), size: fi.Size()})
 }
 
 // OpenReaderAt opens a catalog of size bytes that is read through r; name is
@@ -57,7 +60,7 @@ func OpenReaderAt(name string, r io.ReaderAt, size int64) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", name, err)
 	}
-	return open(&DB{name: name, vfs: v, uri: "file:catalog.db?immutable=1&mode=ro&vfs=" + vfsName})
+	return open(&DB{name: name, vfs: v, size: size, uri: "file:catalog.db?immutable=1&mode=ro&vfs=" + vfsName})
 }
 
 func open(db *DB) (*DB, error) {
@@ -158,6 +161,9 @@ func (db *DB) check() error {
 	}
 	if version != schemaVersion {
 		return fmt.Errorf("%w: format version %d, this release reads version %d; use a newer cdb", ErrFormat, version, schemaVersion)
+	}
+	if pages, err := sqlitex.ResultInt64(conn.Prep("PRAGMA page_count")); err != nil || pages*pageSize != db.size {
+		return fmt.Errorf("%w: %d bytes long instead of %d: it is cut off", ErrFormat, db.size, pages*pageSize)
 	}
 	if err := db.checkSchema(conn); err != nil {
 		return err

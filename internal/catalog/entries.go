@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -29,37 +30,39 @@ func (db *DB) Entries(ctx context.Context, under string) iter.Seq2[*Entry, error
 	return db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path = ?1 OR path >= ?1 || '/' AND path < ?1 || '0' ORDER BY id", abs)
 }
 
-// Children yields the entries of folder dir (not of folders in it) in the
-// order of the tree. It reads only about as many rows as it yields, however
-// large the folders in dir are.
+// Children yields the entries of folder dir (not of folders in it), in byte
+// order of their names. It reads only about as many rows as it yields,
+// however large the folders in dir are.
 func (db *DB) Children(ctx context.Context, dir string) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		abs := db.dataset.Abs(dir) + "/"
-		if abs == "//" {
-			abs = "/"
+		above := db.dataset.Abs(dir) + "/"
+		if above == "//" {
+			above = "/"
 		}
-		next, end := abs, abs[:len(abs)-1]+"0"
+		next, end := above, above[:len(above)-1]+"0"
 		for {
-			var last *Entry
-			// The first row at or behind next is the next child: of a
-			// folder's rows, its own comes first.
+			var row *Entry
 			for e, err := range db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path >= ?1 AND path < ?2 ORDER BY path LIMIT 1", next, end) {
 				if err != nil {
 					yield(nil, err)
 					return
 				}
-				last = e
+				row = e
 			}
-			if last == nil {
+			if row == nil {
 				return
 			}
-			if !yield(last, nil) {
+			path := db.dataset.Abs(row.Path)
+			if name, _, below := strings.Cut(path[len(above):], "/"); below {
+				// What lies in a folder comes behind the folder itself, if
+				// not right behind it ("a" < "a-b" < "a/c"): pass it over.
+				next = above + name + "0"
+				continue
+			}
+			if path != "/" && !yield(row, nil) {
 				return
 			}
-			next = db.dataset.Abs(last.Path) + "\x00"
-			if last.Type == tree.Dir {
-				next = db.dataset.Abs(last.Path) + "0"
-			}
+			next = path + "\x00"
 		}
 	}
 }
@@ -118,8 +121,8 @@ func (db *DB) each(ctx context.Context, query string, args []string, f func(*sql
 // a file that may be hostile: paths are checked before anybody uses them.
 func (db *DB) scanEntry(s *sqlite.Stmt) (*Entry, error) {
 	rel, ok := db.dataset.Rel(s.ColumnText(1))
-	if !ok {
-		return nil, fmt.Errorf("path %q is not below %q", s.ColumnText(1), db.dataset.Prefix)
+	if !ok || db.dataset.Abs(rel) != s.ColumnText(1) {
+		return nil, fmt.Errorf("path %q is not one below %q", s.ColumnText(1), db.dataset.Prefix)
 	}
 	if err := tree.CheckPath(rel); err != nil {
 		return nil, err

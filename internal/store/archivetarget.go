@@ -33,6 +33,7 @@ type archiveWriter struct {
 	f      *os.File
 	finish func() error // makes the complete file visible
 	drop   func() error // removes the file unless finish was called
+	files  []string     // what is written, and where it ends up
 	name   string
 	tag    string
 	arch   string
@@ -75,7 +76,11 @@ func ArchiveTarget(path string, name, tag, arch string) (Target, error) {
 		root.Close()
 		return wrap(err)
 	}
-	w := &archiveWriter{place: place, f: f, pinned: TransportOCIArchive + ":" + path}
+	dir := filepath.Dir(path)
+	w := &archiveWriter{
+		place: place, f: f, pinned: TransportOCIArchive + ":" + path,
+		files: []string{filepath.Join(dir, base), filepath.Join(dir, temp)},
+	}
 	published := false
 	w.finish = func() error {
 		if err := f.Sync(); err != nil {
@@ -100,6 +105,9 @@ func ArchiveTarget(path string, name, tag, arch string) (Target, error) {
 	}
 	return w, nil
 }
+
+// Outputs implements Outputter.
+func (w *archiveWriter) Outputs() []string { return w.files }
 
 // begin checks names and writes the first member.
 func (w *archiveWriter) begin(name, tag, arch string) error {

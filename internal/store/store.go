@@ -52,6 +52,13 @@ type Target interface {
 	Close() error
 }
 
+// An Outputter is a Target that writes files. Whoever reads a folder to write
+// it there must leave them out.
+type Outputter interface {
+	// Outputs returns the paths of the files and folders that are written.
+	Outputs() []string
+}
+
 // An Upload is a blob while it is written.
 type Upload interface {
 	io.Writer

@@ -59,6 +59,9 @@ func openWriter(dir, place string) (*writer, error) {
 	return w, nil
 }
 
+// Outputs implements Outputter.
+func (w *writer) Outputs() []string { return []string{w.dir} }
+
 // prepare makes folders and the file oci-layout. A folder with something else
 // in it is left alone.
 func (w *writer) prepare() error {

@@ -1,0 +1,348 @@
+package cdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/image"
+	"github.com/data-containers/cdb/internal/pack"
+	"github.com/data-containers/cdb/internal/scan"
+	"github.com/data-containers/cdb/internal/store"
+)
+
+// Version is the release of cdb.
+const Version = "0.1.0"
+
+// BuildOptions say what [Build] makes of a folder, and where it goes.
+type BuildOptions struct {
+	Places
+	// Name is the image's NAME[:TAG]. Without an Output, which may have a
+	// name of its own, it goes into the local store under it.
+	Name string
+	// Output is oci:DIR[:TAG], FILE.tar, oci-archive:FILE[:TAG],
+	// docker-archive:FILE[:TAG] or docker-daemon:NAME[:TAG]; "" is the local
+	// store.
+	Output string
+	// Entrypoint returns the entrypoint program for an architecture.
+	Entrypoint func(arch string) ([]byte, error)
+
+	Prefix      string           // folder of the data in the image; default "/data"
+	Exclude     []string         // gitignore patterns
+	Compression pack.Compression // default pack.Gzip
+	Arch        []string         // as in GOARCH; default amd64 and arm64
+	Strict      bool             // fail instead of skipping what cannot be read
+	Volume      bool             // declare the data folder a volume
+	Preserve    bool             // keep owners, modes, nanoseconds, attributes
+	NoText      bool             // leave out the full-text index
+	Epoch       time.Time        // SOURCE_DATE_EPOCH, if not zero
+	Workers     int              // goroutines of each stage; default GOMAXPROCS
+
+	Title, Description, License, Version, Author string
+	Labels                                       map[string]string
+
+	Progress *Progress // counts, if not nil
+}
+
+// A BuildResult says what a build made.
+type BuildResult struct {
+	// Ref is the pinned reference of the image.
+	Ref    string
+	Digest string // of the manifest or index
+	// Dataset is what the catalog says, counts included.
+	Dataset *catalog.Dataset
+	Packs   int   // data layers
+	Size    int64 // of all layers, compressed, in bytes
+	Skipped []scan.Skip
+}
+
+// Build makes a data container of src, a folder or a single file, in one
+// pass: every byte is read once, and hashed, packed and catalogued on the way.
+// Files that cannot be read, and what is no data, are left out and named in
+// the result, unless opts.Strict. Nothing is published if there is an error.
+func Build(ctx context.Context, src string, opts BuildOptions) (*BuildResult, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	name, tag := "", ""
+	if opts.Name != "" {
+		var err error
+		if name, tag, err = store.ParseName(opts.Name); err != nil {
+			return nil, err
+		}
+	}
+	target, err := opts.config().OpenTarget(ctx, opts.Output, name, tag, defaultArch(opts.Arch))
+	if err != nil {
+		return nil, err
+	}
+	b := &build{opts: opts, target: target, src: src}
+	result, err := b.run(ctx)
+	if err2 := target.Close(); err == nil {
+		err = err2
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, err
+	}
+	return result, nil
+}
+
+// defaultArch returns which of several architectures stands for all where
+// only one can: this machine's, if it is among them.
+func defaultArch(archs []string) string {
+	for _, a := range archs {
+		if a == runtime.GOARCH {
+			return a
+		}
+	}
+	return archs[0]
+}
+
+// check completes the options and says what is wrong with them.
+func (o *BuildOptions) check() error {
+	if o.Prefix == "" {
+		o.Prefix = "/data"
+	}
+	if !strings.HasPrefix(o.Prefix, "/") || path.Clean(o.Prefix) != o.Prefix {
+		return fmt.Errorf("prefix %q: must be an absolute path without . and .., such as /data", o.Prefix)
+	}
+	if first, _, _ := strings.Cut(o.Prefix[1:], "/"); first == image.CatalogDir || first == image.EntrypointPath {
+		return fmt.Errorf("prefix %q: /%s belongs to cdb", o.Prefix, first)
+	}
+	if o.Compression == "" {
+		o.Compression = pack.Gzip
+	}
+	if len(o.Arch) == 0 {
+		o.Arch = []string{"amd64", "arm64"}
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Name == "" && o.Output == "" {
+		return errors.New("build: it has no name and no output; give it one of them")
+	}
+	return nil
+}
+
+// A build is one run of Build.
+type build struct {
+	opts    BuildOptions
+	src     string
+	target  store.Target
+	temp    string // a folder for the catalog
+	mu      sync.Mutex
+	skipped []scan.Skip
+}
+
+func (b *build) run(ctx context.Context) (*BuildResult, error) {
+	var err error
+	if b.temp, err = os.MkdirTemp(b.opts.TempDir, "cdb-build-"); err != nil {
+		return nil, fmt.Errorf("make temporary folder: %w", err)
+	}
+	defer os.RemoveAll(b.temp)
+	b.opts.Progress.setPhase("scan")
+	listing, err := b.scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer listing.Close()
+	return b.assemble(ctx, listing)
+}
+
+// assemble makes the image of a listing.
+func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResult, error) {
+	totals := listing.Totals()
+	b.opts.Progress.setTotal(totals.Files, totals.Bytes)
+	for _, s := range listing.Skipped() {
+		if err := b.skip(s); err != nil {
+			return nil, err
+		}
+	}
+	b.opts.Progress.setPhase("pack")
+	cat, err := catalog.Create(filepath.Join(b.temp, "catalog.db"), catalog.WriterOptions{
+		Prefix: b.opts.Prefix, Preserved: b.opts.Preserve, Text: !b.opts.NoText,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer cat.Abort()
+	data, err := b.pack(ctx, listing, cat)
+	if err != nil {
+		return nil, err
+	}
+	b.opts.Progress.setPhase("catalog")
+	ds, err := cat.Finish(ctx, b.dataset(totals.Newest))
+	if err != nil {
+		return nil, err
+	}
+	last, err := b.catalogLayer(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	b.opts.Progress.setPhase("publish")
+	return b.publish(ctx, ds, append(data, last))
+}
+
+// scan lists the source. The target is left out, should it lie there.
+func (b *build) scan(ctx context.Context) (*scan.Listing, error) {
+	outputs := []string{b.temp}
+	if o, ok := b.target.(store.Outputter); ok {
+		outputs = append(outputs, o.Outputs()...)
+	}
+	for i, o := range outputs {
+		var err error
+		if outputs[i], err = filepath.Abs(o); err != nil {
+			return nil, fmt.Errorf("build: %w", err)
+		}
+	}
+	return scan.Open(ctx, b.src, scan.Options{
+		Exclude:  b.opts.Exclude,
+		Outputs:  outputs,
+		Preserve: b.opts.Preserve,
+		Epoch:    b.opts.Epoch,
+		TempDir:  b.opts.TempDir,
+	})
+}
+
+// skip notes an entry that is left out.
+func (b *build) skip(s scan.Skip) error {
+	if b.opts.Strict {
+		return fmt.Errorf("build %q: %w", s.Path, s.Err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.skipped = append(b.skipped, s)
+	return nil
+}
+
+// dataset is what the user says of the dataset. Its date is that of the
+// newest file: no clock may decide a digest.
+func (b *build) dataset(newest time.Time) catalog.Dataset {
+	created := newest
+	if !b.opts.Epoch.IsZero() {
+		created = b.opts.Epoch
+	}
+	if created.Unix() < 0 || created.Year() > 9999 {
+		created = time.Unix(0, 0)
+	}
+	return catalog.Dataset{
+		Title:       b.opts.Title,
+		Description: b.opts.Description,
+		License:     b.opts.License,
+		Version:     b.opts.Version,
+		Author:      b.opts.Author,
+		Labels:      b.opts.Labels,
+		Created:     created.UTC().Truncate(time.Second),
+		Generator:   "cdb " + Version,
+	}
+}
+
+// pack runs the stages that every byte goes through: read, pack, catalogue.
+func (b *build) pack(ctx context.Context, listing *scan.Listing, cat *catalog.Writer) ([]image.Layer, error) {
+	plan, err := pack.NewPlan(listing.Entries, pack.PlanOptions{})
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	rows := make(chan row, 1024)
+	p := &packer{
+		opts:   &b.opts,
+		target: b.target,
+		reader: newReader(listing, b.opts.Workers),
+		starts: plan.Starts,
+		rows:   rows,
+		skip:   b.skip,
+	}
+	p.reader.start(ctx, g)
+	g.Go(func() error {
+		defer close(rows)
+		return p.run(ctx)
+	})
+	g.Go(func() error { return catalogRows(ctx, cat, rows) })
+	if err := g.Wait(); err != nil {
+		p.abort()
+		return nil, err
+	}
+	return p.layers, nil
+}
+
+// publish writes the documents of the image and makes it visible.
+func (b *build) publish(ctx context.Context, ds *catalog.Dataset, shared []image.Layer) (*BuildResult, error) {
+	user := "65532:65532"
+	if b.opts.Preserve {
+		// Modes are the user's, and may be for their owner alone.
+		user = "0:0"
+	}
+	result := &BuildResult{Dataset: ds, Packs: len(shared) - 1, Skipped: b.skipped}
+	for _, l := range shared {
+		result.Size += l.Size
+	}
+	var manifests []ocispec.Descriptor
+	for _, arch := range b.opts.Arch {
+		entrypoint, err := b.entrypointLayer(ctx, arch)
+		if err != nil {
+			return nil, err
+		}
+		result.Size += entrypoint.Size
+		layers := append([]image.Layer{entrypoint}, shared...)
+		config, err := image.Config(ds, layers, image.ConfigOptions{Arch: arch, User: user, Volume: b.opts.Volume})
+		if err != nil {
+			return nil, err
+		}
+		configDesc, err := b.document(ctx, ocispec.MediaTypeImageConfig, config)
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := image.Manifest(ds, configDesc, layers)
+		if err != nil {
+			return nil, err
+		}
+		desc, err := b.document(ctx, ocispec.MediaTypeImageManifest, manifest)
+		if err != nil {
+			return nil, err
+		}
+		desc.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
+		manifests = append(manifests, desc)
+	}
+	root := manifests[0]
+	if len(manifests) > 1 {
+		index, err := image.Index(ds, manifests)
+		if err != nil {
+			return nil, err
+		}
+		if root, err = b.document(ctx, ocispec.MediaTypeImageIndex, index); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	result.Digest = root.Digest.String()
+	result.Ref, err = b.target.Publish(ctx, root)
+	return result, err
+}
+
+// document writes a small blob.
+func (b *build) document(ctx context.Context, mediaType string, doc []byte) (ocispec.Descriptor, error) {
+	desc := image.Describe(mediaType, doc)
+	up, err := b.target.Create(ctx)
+	if err != nil {
+		return desc, err
+	}
+	defer up.Abort()
+	if _, err := up.Write(doc); err != nil {
+		return desc, err
+	}
+	return desc, up.Commit(ctx, desc.Digest, desc.Size)
+}

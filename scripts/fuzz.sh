@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for some time: fuzz.sh [TIME [TOTAL]], TIME per target (default 3s), TOTAL at most in
+# seconds (default: no limit). Each target gets at least a second.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+GO=${GO:-go}
+each=${1:-3s}
+total=${2:-0}
+
+# "package-folder target" a line
+targets=$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's#/[^/]*:func # #' | sort -u)
+if [ -z "$targets" ]; then
+  echo "no fuzz target"
+  exit 0
+fi
+if [ "$total" -gt 0 ]; then
+  n=$(printf '%s\n' "$targets" | wc -l)
+  share=$((total / n))
+  [ "$share" -ge 1 ] || share=1
+  [ "${each%s}" -le "$share" ] || each=${share}s
+fi
+failed=0
+while read -r dir target; do
+  echo "$dir $target ($each)"
+  if ! out=$($GO test -run '^$' -fuzz "^$target\$" -fuzztime "$each" "$dir" </dev/null 2>&1); then
+    printf '%s\n' "$out"
+    failed=1
+  fi
+done <<<"$targets"
+exit $failed

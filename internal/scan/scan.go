@@ -190,6 +190,9 @@ func (w *walker) openFile(src string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return errors.New("no longer a regular file")
 	}
+	if strings.HasPrefix(filepath.Base(src), whiteout) {
+		return errWhiteout
+	}
 	return w.emitFile(filepath.Base(src), &st)
 }
 

@@ -460,3 +460,27 @@ func testUnreadable(t *testing.T, src string) {
 		t.Errorf("closed source: %v", err)
 	}
 }
+
+// Names that mean deletion in an image cannot be part of one.
+func TestWhiteoutNames(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".wh.gone", ".wh..wh..opq", ".whale"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, ".wh.folder/sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := scan.Open(t.Context(), dir, scan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := len(l.Skipped()); got != 3 || l.Totals().Files != 1 {
+		t.Errorf("%d skipped, %d files: %v", got, l.Totals().Files, l.Skipped())
+	}
+	if _, err := scan.Open(t.Context(), filepath.Join(dir, ".wh.gone"), scan.Options{}); err == nil {
+		t.Error("a whiteout passes as the only file")
+	}
+}

@@ -83,8 +83,18 @@ func (w *walker) walk(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// whiteout begins the names of entries that say, in a layer of an image, that
+// something of a lower layer is gone (OCI image-spec, layer.md, "Whiteouts").
+// No image can hold a file with such a name.
+const whiteout = ".wh."
+
+var errWhiteout = errors.New("its name begins with .wh., which marks deletions in images; rename it or leave it out with --exclude")
+
 func (w *walker) visit(f *frame, n name) error {
 	p := join(f.path, n.s)
+	if strings.HasPrefix(n.s, whiteout) {
+		return w.skip(p, errWhiteout)
+	}
 	if !n.isDir {
 		return w.leaf(p, n.s)
 	}

@@ -37,7 +37,11 @@ func members(t testing.TB, data []byte) (names []string, content map[string]stri
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.Mode != 0o644 || h.ModTime.Unix() != 0 || h.Uid != 0 || h.Uname != "" {
+		mode := int64(0o644)
+		if h.Typeflag == tar.TypeDir {
+			mode = 0o755
+		}
+		if h.Mode != mode || h.ModTime.Unix() != 0 || h.Uid != 0 || h.Uname != "" {
 			t.Errorf("header %+v", h)
 		}
 		names = append(names, h.Name)
@@ -50,7 +54,7 @@ func TestArchiveContent(t *testing.T) {
 	s := newSample(t, "x")
 	data := archiveOf(t, s, "name", "arm64")
 	names, content := members(t, data)
-	if len(names) != len(s.blobs)+3 || len(data)%512 != 0 || !bytes.HasSuffix(data, make([]byte, 1024)) {
+	if len(names) != len(s.blobs)+5 || len(data)%512 != 0 || !bytes.HasSuffix(data, make([]byte, 1024)) {
 		t.Errorf("%d bytes with members %q", len(data), names)
 	}
 	for d, b := range s.blobs {

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -124,6 +125,13 @@ func (w *archiveWriter) begin(name, tag, arch string) error {
 	}
 	w.name, w.tag, w.arch = name, tag, arch
 	w.members = map[string]member{}
+	// Unpacked by an ordinary user, a folder that has no entry would get
+	// owner and mode that skopeo cannot set.
+	for _, dir := range []string{"blobs/", "blobs/sha256/"} {
+		if err := w.addFile(dir, nil); err != nil {
+			return err
+		}
+	}
 	return w.addFile("oci-layout", []byte(layoutVersion))
 }
 
@@ -131,7 +139,8 @@ func (w *archiveWriter) wrap(err error) error {
 	return fmt.Errorf("write %s: %w", w.place, err)
 }
 
-// tarHeader is one block: a regular file without owner and time.
+// tarHeader is one block: a regular file, or a folder if its name ends in a
+// slash, without owner and time.
 func tarHeader(name string, size int64) ([]byte, error) {
 	h := &tar.Header{
 		Typeflag: tar.TypeReg,
@@ -140,6 +149,9 @@ func tarHeader(name string, size int64) ([]byte, error) {
 		Mode:     0o644,
 		ModTime:  time.Unix(0, 0),
 		Format:   tar.FormatUSTAR,
+	}
+	if strings.HasSuffix(name, "/") {
+		h.Typeflag, h.Mode = tar.TypeDir, 0o755
 	}
 	if size >= ustarLimit {
 		h.Format = tar.FormatGNU // the size in base 256

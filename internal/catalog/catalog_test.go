@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +39,6 @@ func sample() []*catalog.Entry {
 	hard.Link = "b/x"
 	return []*catalog.Entry{
 		dir(""),
-		file("\xff\xfe not UTF-8", "1"),
 		file("a", "2"),
 		file("a\nb\\c\rd", "3"),
 		file("b-file", "4"),
@@ -52,6 +50,7 @@ func sample() []*catalog.Entry {
 		dir("c"),
 		dir("c/d"),
 		file("c/d/'quoted\" `name`", ""),
+		file("\xff\xfe not UTF-8", "1"),
 	}
 }
 
@@ -176,7 +175,7 @@ func TestUnderAndChildren(t *testing.T) {
 		}
 	}
 	for dir, want := range map[string][]string{
-		"":        {"\xff\xfe not UTF-8", "a", "a\nb\\c\rd", "b", "b-file", "c"},
+		"":        {"a", "a\nb\\c\rd", "b-file", "b", "c", "\xff\xfe not UTF-8"},
 		"b":       {"b/empty", "b/link", "b/x", "b/y"},
 		"b/empty": nil,
 		"c":       {"c/d"},
@@ -188,7 +187,6 @@ func TestUnderAndChildren(t *testing.T) {
 			}
 			got = append(got, e.Path)
 		}
-		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("Children(%q): %s", dir, diff)
 		}
@@ -213,6 +211,23 @@ func TestFrameGroups(t *testing.T) {
 	for _, frame := range []int{192, 1 << 40, -100} {
 		if _, _, _, err := db.FrameGroup(t.Context(), 1, frame); err == nil {
 			t.Errorf("frame %d exists", frame)
+		}
+	}
+}
+
+// Rows come in the order of the tree, and no path twice.
+func TestOrderIsChecked(t *testing.T) {
+	for _, second := range []string{"b", "a"} {
+		w, err := catalog.Create(filepath.Join(t.TempDir(), "c"), catalog.WriterOptions{Prefix: "/data"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Abort()
+		if err := w.Add(&catalog.Entry{Entry: tree.Entry{Path: "b", Type: tree.File}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Add(&catalog.Entry{Entry: tree.Entry{Path: second, Type: tree.File}}); err == nil {
+			t.Errorf("%q behind \"b\" passes", second)
 		}
 	}
 }
@@ -354,8 +369,10 @@ func TestHostileRows(t *testing.T) {
 		"UPDATE entry SET path = '/data/../../etc/passwd' WHERE id = 3",
 		"UPDATE entry SET path = '/elsewhere' WHERE id = 3",
 		"UPDATE entry SET path = '/data//a' WHERE id = 3",
-		"UPDATE entry SET link = '/etc/passwd' WHERE id = 10",
+		"UPDATE entry SET link = '/etc/passwd' WHERE id = 9",
 		"UPDATE entry SET type = 'x' WHERE id = 3",
+		"UPDATE entry SET type = 'd' WHERE id = 3",
+		"UPDATE entry SET path = '/data/a/' WHERE id = 3",
 		"UPDATE entry SET sha256 = x'00' WHERE id = 3",
 		"UPDATE entry SET size = -1 WHERE id = 3",
 		"UPDATE entry SET attrs = '{' WHERE id = 3",

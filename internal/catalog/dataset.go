@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/data-containers/cdb/internal/tree"
 )
 
 // A Dataset is what a catalog says of the dataset as a whole. The labels and
@@ -112,6 +114,17 @@ func (ds *Dataset) Abs(rel string) string {
 		return "/" + rel
 	}
 	return ds.Prefix + "/" + rel
+}
+
+// column returns what column path holds for the entry rel: its path in the
+// image, which of a folder ends in a slash. So the order of the column is the
+// order of the tree.
+func (ds *Dataset) column(rel string, t tree.Type) string {
+	p := ds.Abs(rel)
+	if t == tree.Dir && p != "/" {
+		p += "/"
+	}
+	return p
 }
 
 // Rel is the inverse of Abs. It takes a path in the image or one relative to

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -29,6 +30,8 @@ type DB struct {
 	vfs     *vfs.FS
 	dataset *Dataset
 	hasText bool
+	// sortMemory is the constant, but in tests.
+	sortMemory int
 
 	mu   sync.Mutex
 	idle []*sqlite.Conn
@@ -64,6 +67,7 @@ func OpenReaderAt(name string, r io.ReaderAt, size int64) (*DB, error) {
 }
 
 func open(db *DB) (*DB, error) {
+	db.sortMemory = sortMemory
 	if err := db.check(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open catalog %s: %w", db.name, err)
@@ -225,14 +229,31 @@ func queryError(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && sqlite.ErrCode(err) == sqlite.ResultInterrupt {
 		return ctx.Err()
 	}
-	return fmt.Errorf("%s: %w", what, sqlError(err))
+	return fmt.Errorf("%s: %w", what, plainError(err))
 }
 
-// sqlError strips the prefixes that the driver puts before SQLite's message.
-func sqlError(err error) error {
-	msg := err.Error()
-	if i := strings.LastIndex(msg, "sqlite: "); i > 0 {
-		return errors.New(msg[i+len("sqlite: "):])
+// An sqlError is an error of SQLite with only SQLite's message.
+type sqlError struct {
+	msg string
+	err error
+}
+
+func (e *sqlError) Error() string { return e.msg }
+func (e *sqlError) Unwrap() error { return e.err }
+
+// plainError strips what the driver puts before SQLite's message: its name,
+// the call, the place in a statement that the user has not seen, and a code.
+func plainError(err error) error {
+	_, msg, ok := strings.Cut(err.Error(), "sqlite: ")
+	if !ok {
+		return err
 	}
-	return err
+	for _, call := range []string{"prepare", "step", "reset"} {
+		msg = strings.TrimPrefix(msg, call)
+	}
+	if q, err := strconv.QuotedPrefix(strings.TrimPrefix(msg, " ")); err == nil {
+		msg = strings.TrimPrefix(msg, " "+q)
+	}
+	msg = strings.TrimLeft(msg, ":0123456789 ")
+	return &sqlError{strings.TrimPrefix(msg, "SQL logic error: "), err}
 }

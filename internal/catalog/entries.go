@@ -3,10 +3,11 @@ package catalog
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,39 +31,28 @@ func (db *DB) Entries(ctx context.Context, under string) iter.Seq2[*Entry, error
 	return db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path = ?1 OR path >= ?1 || '/' AND path < ?1 || '0' ORDER BY id", abs)
 }
 
-// Children yields the entries of folder dir (not of folders in it), in byte
-// order of their names. It reads only about as many rows as it yields,
-// however large the folders in dir are.
+// Children yields the entries of folder dir (not of folders in it), in the
+// order of the tree. It reads only about as many rows as it yields, however
+// large the folders in dir are.
 func (db *DB) Children(ctx context.Context, dir string) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		above := db.dataset.Abs(dir) + "/"
-		if above == "//" {
-			above = "/"
-		}
-		next, end := above, above[:len(above)-1]+"0"
-		for {
-			var row *Entry
-			for e, err := range db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path >= ?1 AND path < ?2 ORDER BY path LIMIT 1", next, end) {
-				if err != nil {
-					yield(nil, err)
+		above := db.dataset.column(dir, tree.Dir)
+		next, end := above+"\x00", above[:len(above)-1]+"0"
+		for next != "" {
+			from := next
+			next = ""
+			for e, err := range db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path >= ?1 AND path < ?2 ORDER BY path LIMIT 1", from, end) {
+				if err != nil || !yield(e, nil) {
+					if err != nil {
+						yield(nil, err)
+					}
 					return
 				}
-				row = e
+				next = db.dataset.column(e.Path, e.Type) + "\x00"
+				if e.Type == tree.Dir { // pass over what is in it
+					next = db.dataset.Abs(e.Path) + "0"
+				}
 			}
-			if row == nil {
-				return
-			}
-			path := db.dataset.Abs(row.Path)
-			if name, _, below := strings.Cut(path[len(above):], "/"); below {
-				// What lies in a folder comes behind the folder itself, if
-				// not right behind it ("a" < "a-b" < "a/c"): pass it over.
-				next = above + name + "0"
-				continue
-			}
-			if path != "/" && !yield(row, nil) {
-				return
-			}
-			next = path + "\x00"
 		}
 	}
 }
@@ -70,7 +60,7 @@ func (db *DB) Children(ctx context.Context, dir string) iter.Seq2[*Entry, error]
 // Lookup returns the entry with path p, relative to the root of the data, or
 // nil if there is none.
 func (db *DB) Lookup(ctx context.Context, p string) (*Entry, error) {
-	for e, err := range db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path = ?", db.dataset.Abs(p)) {
+	for e, err := range db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path IN (?1, ?2)", db.dataset.Abs(p), db.dataset.column(p, tree.Dir)) {
 		return e, err
 	}
 	return nil, ctx.Err()
@@ -120,8 +110,15 @@ func (db *DB) each(ctx context.Context, query string, args []string, f func(*sql
 // scanEntry reads the columns entryColumns of the current row. They come from
 // a file that may be hostile: paths are checked before anybody uses them.
 func (db *DB) scanEntry(s *sqlite.Stmt) (*Entry, error) {
+	kind := tree.Symlink
+	switch s.ColumnText(2) {
+	case "f":
+		kind = tree.File
+	case "d":
+		kind = tree.Dir
+	}
 	rel, ok := db.dataset.Rel(s.ColumnText(1))
-	if !ok || db.dataset.Abs(rel) != s.ColumnText(1) {
+	if !ok || db.dataset.column(rel, kind) != s.ColumnText(1) {
 		return nil, fmt.Errorf("path %q is not one below %q", s.ColumnText(1), db.dataset.Prefix)
 	}
 	if err := tree.CheckPath(rel); err != nil {
@@ -129,19 +126,9 @@ func (db *DB) scanEntry(s *sqlite.Stmt) (*Entry, error) {
 	}
 	e := &Entry{ID: s.ColumnInt64(0), Pack: s.ColumnInt(8), Offset: s.ColumnInt64(9), Meta: s.ColumnText(10)}
 	e.Path, e.Mode, e.Size, e.Link = rel, uint32(s.ColumnInt64(3))&0o7777, s.ColumnInt64(5), s.ColumnText(7)
-	var nanos int
-	if attrs := s.ColumnText(11); attrs != "" {
-		var p preserved
-		if err := json.Unmarshal([]byte(attrs), &p); err != nil {
-			return nil, fmt.Errorf("attributes of %q: %w", rel, err)
-		}
-		e.UID, e.GID, nanos = p.UID, p.GID, p.Nanos
-		if len(p.Xattrs) > 0 {
-			e.Xattrs = map[string]string{}
-		}
-		for k, v := range p.Xattrs {
-			e.Xattrs[k] = string(v)
-		}
+	nanos, err := e.parseAttrs(s.ColumnText(11))
+	if err != nil {
+		return nil, err
 	}
 	e.ModTime = time.Unix(s.ColumnInt64(4), int64(nanos))
 	switch t := s.ColumnText(2); t {
@@ -162,6 +149,47 @@ func (db *DB) scanEntry(s *sqlite.Stmt) (*Entry, error) {
 		return nil, fmt.Errorf("entry %q has unknown type %q", rel, t)
 	}
 	return e, nil
+}
+
+// parseAttrs reads column attrs, which has the form of preserved.
+func (e *Entry) parseAttrs(attrs string) (nanos int, err error) {
+	if attrs == "" {
+		return 0, nil
+	}
+	ok := members(attrs, func(name, value string) bool {
+		switch name {
+		case "uid":
+			e.UID, err = strconv.Atoi(value)
+		case "gid":
+			e.GID, err = strconv.Atoi(value)
+		case "ns":
+			nanos, err = strconv.Atoi(value)
+		case "xattrs":
+			err = e.parseXattrs(value)
+		}
+		return err == nil
+	})
+	if !ok && err == nil {
+		err = errors.New("not a JSON object")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("attributes of %q: %w", e.Path, err)
+	}
+	return nanos, nil
+}
+
+func (e *Entry) parseXattrs(obj string) (err error) {
+	e.Xattrs = map[string]string{}
+	ok := members(obj, func(name, value string) bool {
+		var b []byte
+		b, err = base64.StdEncoding.DecodeString(strings.Trim(value, `"`))
+		e.Xattrs[name] = string(b)
+		return err == nil
+	})
+	if !ok && err == nil {
+		err = errors.New("xattrs are not a JSON object")
+	}
+	return err
 }
 
 // Packs returns all packs in the order of layers, without their frame tables.

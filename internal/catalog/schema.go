@@ -17,8 +17,9 @@ const pageSize = 4096
 
 // tables is the schema as far as a build fills it row by row.
 //
-// entry.id ascends in the order of tree.CompareNames, so files and links lie
-// in byte order of their paths, and a folder before what is in it.
+// entry.path is the path in the image; that of a folder ends in a slash, so the
+// order of its bytes is that of tree.CompareNames. entry.id ascends in the same
+// order.
 const tables = `
 CREATE TABLE dataset (
 	key   TEXT PRIMARY KEY,
@@ -63,10 +64,12 @@ CREATE TABLE frame_group (
 );
 `
 
-// indexes are made after the last row.
+// indexes are made after the last row. Folders are in entry_size too: SQLite
+// would take a partial index for a cheap way through all files, which it is
+// not.
 const indexes = `
 CREATE UNIQUE INDEX entry_path ON entry (path);
-CREATE INDEX entry_size ON entry (size) WHERE type <> 'd';
+CREATE INDEX entry_size ON entry (size);
 `
 
 // views are what SQL users see.

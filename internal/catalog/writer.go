@@ -71,6 +71,7 @@ type Writer struct {
 	add     *sqlite.Stmt
 	ds      Dataset
 	id      int64
+	last    string // path of the last row
 	group   int64
 	listing hash.Hash
 	metrics map[string]int64
@@ -142,15 +143,19 @@ func statements(script string) []string {
 // Add appends the next entry and sets its ID. Entries come in the order of
 // the tree, the root first.
 func (w *Writer) Add(e *Entry) error {
+	path := (&Dataset{Prefix: w.opts.Prefix}).column(e.Path, e.Type)
+	if path <= w.last {
+		return fmt.Errorf("catalog %q: it comes behind %q, out of order", path, w.last)
+	}
 	w.id++
-	e.ID = w.id
+	e.ID, w.last = w.id, path
 	attrs, err := w.attrs(e)
 	if err != nil {
 		return fmt.Errorf("catalog %q: %w", e.Path, err)
 	}
 	s := w.add
 	s.BindInt64(1, e.ID)
-	s.BindText(2, (&Dataset{Prefix: w.opts.Prefix}).Abs(e.Path))
+	s.BindText(2, path)
 	s.BindText(3, string(rune(e.Type)))
 	s.BindInt64(4, int64(e.Mode))
 	s.BindInt64(5, e.ModTime.Unix())
@@ -342,12 +347,21 @@ func (w *Writer) index(prefix string) error {
 	if err := w.exec(textTable); err != nil {
 		return err
 	}
+	err := w.conn.CreateFunction("plain", &sqlite.FunctionImpl{
+		NArgs: 1, Deterministic: true, AllowIndirect: false,
+		Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+			return sqlite.TextValue(unescape(args[0].Text())), nil
+		},
+	})
+	if err != nil {
+		return err
+	}
 	skip := len(prefix) + 2
 	if prefix == "/" {
 		skip = 2
 	}
 	return sqlitex.Execute(w.conn, `INSERT INTO text (rowid, path, meta)
-		SELECT id, substr(path, ?), coalesce(meta, '') || coalesce(link, '') FROM entry WHERE type <> 'd' ORDER BY id`,
+		SELECT id, substr(path, ?), plain(coalesce(meta, '')) || ' ' || coalesce(link, '') FROM entry WHERE type <> 'd' ORDER BY id`,
 		&sqlitex.ExecOptions{Args: []any{skip}})
 }
 

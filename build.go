@@ -184,7 +184,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		return nil, err
 	}
 	b.opts.Progress.setPhase("catalog")
-	ds, err := cat.Finish(ctx, b.dataset(totals.Newest))
+	ds, err := cat.Finish(ctx, b.dataset(totals.Newest), catalog.Version{})
 	if err != nil {
 		return nil, err
 	}

@@ -196,11 +196,31 @@ func (f *Files) walkLayer(ctx context.Context, l *image.Layer) iter.Seq2[*tree.E
 				fail(err)
 				return
 			}
-			if e != nil && !yield(e, nil) {
+			if e == nil {
+				continue
+			}
+			if err := f.linkSize(ctx, e); err != nil {
+				fail(err)
+				return
+			}
+			if !yield(e, nil) {
 				return
 			}
 		}
 	}
+}
+
+// linkSize completes a hard link, of which the tar says only the target, with
+// the size that the target has.
+func (f *Files) linkSize(ctx context.Context, e *tree.Entry) error {
+	if e.Type != tree.File || e.Link == "" {
+		return nil
+	}
+	target, err := f.c.db.Lookup(ctx, e.Link)
+	if target != nil {
+		e.Size = target.Size
+	}
+	return err
 }
 
 // layerStream returns the tar stream of a data layer.

@@ -77,7 +77,7 @@ func write(t testing.TB, rows []*catalog.Entry, opts catalog.WriterOptions) stri
 	if err := w.AddPack(&pack); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(t.Context(), catalog.Dataset{Title: "T", Created: time.Unix(1e9, 0), Labels: map[string]string{"k": "v"}}); err != nil {
+	if _, err := w.Finish(t.Context(), catalog.Dataset{Title: "T", Created: time.Unix(1e9, 0), Labels: map[string]string{"k": "v"}}, catalog.Version{}); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -29,6 +29,10 @@ type Dataset struct {
 
 	// The rest is counted by the Writer.
 
+	// Mixed says that the IDs of rows do not ascend with their paths, as rows
+	// came in between later.
+	Mixed bool
+
 	Files int64 // regular files, hard links included
 	Dirs  int64 // folders, the root included
 	Links int64 // symbolic links
@@ -59,6 +63,9 @@ func (ds *Dataset) pairs() map[string]string {
 		"bytes":       strconv.FormatInt(ds.Bytes, 10),
 		"digest":      ds.Digest,
 	}
+	if ds.Mixed {
+		kv["mixed"] = "true"
+	}
 	for k, v := range ds.Labels {
 		kv[labelKey+k] = v
 	}
@@ -81,6 +88,7 @@ func parseDataset(kv map[string]string) (*Dataset, error) {
 		Author:      kv["author"],
 		Prefix:      kv["prefix"],
 		Preserved:   kv["preserved"] == "true",
+		Mixed:       kv["mixed"] == "true",
 		Generator:   kv["generator"],
 		Digest:      kv["digest"],
 		Labels:      map[string]string{},

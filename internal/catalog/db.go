@@ -26,8 +26,10 @@ var ErrFormat = errors.New("not a readable catalog")
 type DB struct {
 	name    string // for errors
 	uri     string
-	size    int64 // of the file, in bytes
+	r       io.ReaderAt // nil for a file
+	size    int64       // in bytes
 	vfs     *vfs.FS
+	under   io.Closer // what r reads from, if the DB opened it
 	dataset *Dataset
 	hasText bool
 	// sortMemory is the constant, but in tests.
@@ -63,7 +65,7 @@ func OpenReaderAt(name string, r io.ReaderAt, size int64) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", name, err)
 	}
-	return open(&DB{name: name, vfs: v, size: size, uri: "file:catalog.db?immutable=1&mode=ro&vfs=" + vfsName})
+	return open(&DB{name: name, vfs: v, r: r, size: size, uri: "file:catalog.db?immutable=1&mode=ro&vfs=" + vfsName})
 }
 
 func open(db *DB) (*DB, error) {
@@ -87,6 +89,10 @@ func (db *DB) Close() error {
 	if db.vfs != nil {
 		errs = append(errs, db.vfs.Close())
 		db.vfs = nil
+	}
+	if db.under != nil {
+		errs = append(errs, db.under.Close())
+		db.under = nil
 	}
 	return errors.Join(errs...)
 }

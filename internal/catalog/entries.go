@@ -24,11 +24,19 @@ const entryColumns = "id, path, type, mode, mtime, size, sha256, link, pack, off
 // the next one.
 func (db *DB) Entries(ctx context.Context, under string) iter.Seq2[*Entry, error] {
 	if under == "" {
-		return db.entries(ctx, "SELECT "+entryColumns+" FROM entry ORDER BY id")
+		return db.entries(ctx, "SELECT "+entryColumns+" FROM entry "+db.order())
 	}
 	abs := db.dataset.Abs(under)
 	// Of a path "a", "a/" <= everything below < "a0", as '0' follows '/'.
-	return db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path = ?1 OR path >= ?1 || '/' AND path < ?1 || '0' ORDER BY id", abs)
+	return db.entries(ctx, "SELECT "+entryColumns+" FROM entry WHERE path = ?1 OR path >= ?1 || '/' AND path < ?1 || '0' ORDER BY path", abs)
+}
+
+// order is the ORDER BY of all rows in the order of the tree.
+func (db *DB) order() string {
+	if db.dataset.Mixed {
+		return "ORDER BY path"
+	}
+	return "ORDER BY id"
 }
 
 // Children yields the entries of folder dir (not of folders in it), in the
@@ -195,11 +203,11 @@ func (e *Entry) parseXattrs(obj string) (err error) {
 // Packs returns all packs in the order of layers, without their frame tables.
 func (db *DB) Packs(ctx context.Context) ([]Pack, error) {
 	var packs []Pack
-	query := "SELECT id, digest, diff_id, media_type, size, tar_size, frame_size FROM pack ORDER BY id LIMIT 1000"
+	query := "SELECT id, digest, diff_id, media_type, size, tar_size, live, frame_size FROM pack ORDER BY id LIMIT 1000"
 	err := db.each(ctx, query, nil, func(s *sqlite.Stmt) (bool, error) {
 		packs = append(packs, Pack{
 			ID: s.ColumnInt(0), Digest: s.ColumnText(1), DiffID: s.ColumnText(2), MediaType: s.ColumnText(3),
-			Size: s.ColumnInt64(4), TarSize: s.ColumnInt64(5), FrameSize: s.ColumnInt64(6),
+			Size: s.ColumnInt64(4), TarSize: s.ColumnInt64(5), Live: s.ColumnInt64(6), FrameSize: s.ColumnInt64(7),
 		})
 		return true, nil
 	})
@@ -249,4 +257,21 @@ func (db *DB) Metrics(ctx context.Context) ([]string, error) {
 		return true, nil
 	})
 	return names, queryError(ctx, "read catalog "+db.name, err)
+}
+
+// Versions returns what the catalog says of its versions, oldest first; the
+// last is its own.
+func (db *DB) Versions(ctx context.Context) ([]Version, error) {
+	var versions []Version
+	query := `SELECT parent, created, version, message, files, bytes, added, changed, removed, bytes_added, bytes_removed, digest
+		FROM version ORDER BY id LIMIT 100000`
+	err := db.each(ctx, query, nil, func(s *sqlite.Stmt) (bool, error) {
+		versions = append(versions, Version{
+			Parent: s.ColumnText(0), Created: s.ColumnText(1), Version: s.ColumnText(2), Message: s.ColumnText(3),
+			Files: s.ColumnInt64(4), Bytes: s.ColumnInt64(5), Added: s.ColumnInt64(6), Changed: s.ColumnInt64(7),
+			Removed: s.ColumnInt64(8), BytesAdded: s.ColumnInt64(9), BytesRemoved: s.ColumnInt64(10), Digest: s.ColumnText(11),
+		})
+		return true, nil
+	})
+	return versions, queryError(ctx, "read catalog "+db.name, err)
 }

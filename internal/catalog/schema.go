@@ -53,6 +53,7 @@ CREATE TABLE pack (
 	media_type  TEXT NOT NULL,
 	size        INTEGER NOT NULL,
 	tar_size    INTEGER NOT NULL,
+	live        INTEGER NOT NULL,
 	frame_size  INTEGER NOT NULL,
 	first_group INTEGER NOT NULL
 );
@@ -61,6 +62,28 @@ CREATE TABLE frame_group (
 	id     INTEGER PRIMARY KEY,
 	offset INTEGER NOT NULL,
 	frames BLOB NOT NULL
+);
+
+CREATE TABLE whiteout (
+	path TEXT NOT NULL,
+	pack INTEGER NOT NULL,
+	PRIMARY KEY (path, pack)
+) WITHOUT ROWID;
+
+CREATE TABLE version (
+	id            INTEGER PRIMARY KEY,
+	parent        TEXT,
+	created       TEXT NOT NULL,
+	version       TEXT,
+	message       TEXT,
+	files         INTEGER NOT NULL,
+	bytes         INTEGER NOT NULL,
+	added         INTEGER NOT NULL,
+	changed       INTEGER NOT NULL,
+	removed       INTEGER NOT NULL,
+	bytes_added   INTEGER NOT NULL,
+	bytes_removed INTEGER NOT NULL,
+	digest        TEXT NOT NULL
 );
 `
 

@@ -12,6 +12,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -23,18 +25,27 @@ import (
 // its place and its metadata.
 type Entry struct {
 	tree.Entry
-	// ID is the place of the entry in the order of the tree, from 1. The
-	// Writer assigns it.
+	// ID numbers the rows, from 1. The Writer assigns it.
 	ID int64
 	// SHA256 is the digest of a regular file's bytes.
 	SHA256 [sha256.Size]byte
-	// Pack is the ID of the pack that holds the bytes of a regular file,
-	// and Offset where they begin in the pack's tar stream.
+	// Pack is the ID of the pack that holds the entry, or 0 for the root of
+	// an image, which no layer holds. Offset is where the bytes of a regular
+	// file begin in the pack's tar stream.
 	Pack   int
 	Offset int64
 	// Meta is a JSON object of metadata beyond size and digest, with keys
 	// in the extractors' order; "" for none.
 	Meta string
+}
+
+// footprint returns what e takes in a tar stream in bytes, about.
+func (e *Entry) footprint() int64 {
+	const block = 512
+	if e.Type != tree.File || e.Link != "" {
+		return block
+	}
+	return block + (e.Size+block-1)/block*block
 }
 
 // A Pack is one data layer as the catalog knows it.
@@ -45,6 +56,7 @@ type Pack struct {
 	MediaType string
 	Size      int64 // of the blob, in bytes
 	TarSize   int64 // of the tar stream
+	Live      int64 // bytes of the tar stream that entries of the catalog take, about; set by the Writer
 	FrameSize int64 // uncompressed bytes of each frame but the last
 	// Frames is the frame table: per frame 36 bytes, the compressed length
 	// (32 bits, little-endian) and the sha256 of the compressed bytes.
@@ -62,6 +74,21 @@ type WriterOptions struct {
 	Text      bool   // make the full-text index
 }
 
+// A Version is what a catalog says of one version of the dataset: of its own,
+// and of those it was made from.
+type Version struct {
+	Parent  string // digest of the image it was made from; "" for the first
+	Created string // RFC 3339
+	Version string // as in Dataset
+	Message string
+	Digest  string // the dataset digest
+	Files   int64
+	Bytes   int64
+	// What differs from the parent: files and links, and bytes of files.
+	Added, Changed, Removed  int64
+	BytesAdded, BytesRemoved int64
+}
+
 // A Writer makes a catalog file, row by row in the order of the tree. The
 // same rows make the same bytes.
 type Writer struct {
@@ -70,12 +97,17 @@ type Writer struct {
 	opts    WriterOptions
 	add     *sqlite.Stmt
 	ds      Dataset
+	version Version
 	id      int64
 	last    string // path of the last row
+	lastID  int64
+	mixed   bool // IDs do not ascend with paths
 	group   int64
 	listing hash.Hash
 	metrics map[string]int64
+	live    map[int]int64 // by pack
 	line    []byte
+	update  bool // it began as a copy
 }
 
 // Create begins a new catalog at path, where no file may be.
@@ -83,11 +115,18 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("create catalog %q: %w", path, os.ErrExist)
 	}
+	return newWriter(path, opts, false)
+}
+
+func newWriter(path string, opts WriterOptions, update bool) (*Writer, error) {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
 	if err != nil {
 		return nil, fmt.Errorf("create catalog %q: %w", path, err)
 	}
-	w := &Writer{conn: conn, path: path, opts: opts, listing: sha256.New(), metrics: map[string]int64{}}
+	w := &Writer{
+		conn: conn, path: path, opts: opts, update: update,
+		listing: sha256.New(), metrics: map[string]int64{}, live: map[int]int64{},
+	}
 	if err := w.begin(); err != nil {
 		w.Abort()
 		return nil, fmt.Errorf("create catalog %q: %w", path, err)
@@ -101,15 +140,15 @@ func (w *Writer) begin() error {
 	setup := fmt.Sprintf(`PRAGMA page_size = %d; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 		PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768; PRAGMA cell_size_check = OFF;
 		PRAGMA application_id = %d; PRAGMA user_version = %d;`, pageSize, applicationID, schemaVersion)
-	for _, stmt := range statements(setup) {
-		if err := sqlitex.ExecuteTransient(w.conn, stmt, nil); err != nil {
+	if err := w.exec(setup + "BEGIN;"); err != nil {
+		return err
+	}
+	if !w.update {
+		if err := w.exec(tables); err != nil {
 			return err
 		}
 	}
-	if err := sqlitex.ExecuteTransient(w.conn, "BEGIN", nil); err != nil {
-		return err
-	}
-	if err := w.exec(tables); err != nil {
+	if err := w.definePlain(); err != nil {
 		return err
 	}
 	var err error
@@ -140,37 +179,53 @@ func statements(script string) []string {
 	return out
 }
 
-// Add appends the next entry and sets its ID. Entries come in the order of
-// the tree, the root first.
+// Add appends a new entry and sets its ID. Entries come in the order of the
+// tree, the root first.
 func (w *Writer) Add(e *Entry) error {
-	path := (&Dataset{Prefix: w.opts.Prefix}).column(e.Path, e.Type)
-	if path <= w.last {
-		return fmt.Errorf("catalog %q: it comes behind %q, out of order", path, w.last)
-	}
 	w.id++
-	e.ID, w.last = w.id, path
+	e.ID = w.id
+	w.version.Added += countOf(e)
+	w.version.BytesAdded += e.Size
+	if err := w.insert(e); err != nil {
+		return err
+	}
+	return w.count(e, 1)
+}
+
+// countOf returns 1 for files and links and 0 for folders.
+func countOf(e *Entry) int64 {
+	if e.Type == tree.Dir {
+		return 0
+	}
+	return 1
+}
+
+// insert writes a row.
+func (w *Writer) insert(e *Entry) error {
+	if err := w.next(e); err != nil {
+		return err
+	}
 	attrs, err := w.attrs(e)
 	if err != nil {
 		return fmt.Errorf("catalog %q: %w", e.Path, err)
 	}
 	s := w.add
 	s.BindInt64(1, e.ID)
-	s.BindText(2, path)
+	s.BindText(2, w.last)
 	s.BindText(3, string(rune(e.Type)))
 	s.BindInt64(4, int64(e.Mode))
 	s.BindInt64(5, e.ModTime.Unix())
 	bindText(s, 8, e.Link)
+	s.BindInt64(9, int64(e.Pack))
 	bindText(s, 11, e.Meta)
 	bindText(s, 12, attrs)
 	if e.Type == tree.File {
 		s.BindInt64(6, e.Size)
 		s.BindBytes(7, e.SHA256[:])
-		s.BindInt64(9, int64(e.Pack))
 		s.BindInt64(10, e.Offset)
 	} else {
 		s.BindNull(6)
 		s.BindNull(7)
-		s.BindNull(9)
 		s.BindNull(10)
 	}
 	if _, err := s.Step(); err != nil {
@@ -179,7 +234,23 @@ func (w *Writer) Add(e *Entry) error {
 	if err := s.Reset(); err != nil {
 		return fmt.Errorf("catalog %q: %w", e.Path, err)
 	}
-	return w.count(e)
+	return nil
+}
+
+// next takes note that e is the next row of the final catalog.
+func (w *Writer) next(e *Entry) error {
+	path := w.column(e)
+	if path <= w.last {
+		return fmt.Errorf("catalog %q: it comes behind %q, out of order", path, w.last)
+	}
+	w.mixed = w.mixed || e.ID < w.lastID
+	w.last, w.lastID = path, e.ID
+	return nil
+}
+
+// column returns what column path holds for e.
+func (w *Writer) column(e *Entry) string {
+	return (&Dataset{Prefix: w.opts.Prefix}).column(e.Path, e.Type)
 }
 
 func bindText(s *sqlite.Stmt, param int, v string) {
@@ -190,23 +261,35 @@ func bindText(s *sqlite.Stmt, param int, v string) {
 	s.BindText(param, v)
 }
 
-// count keeps the sums, the metrics and the listing that the dataset digest
-// is made of.
-func (w *Writer) count(e *Entry) error {
+// count adds e to the sums, the metrics and the listing that the dataset
+// digest is made of.
+func (w *Writer) count(e *Entry, metrics int64) error {
+	w.live[e.Pack] += e.footprint()
 	switch e.Type {
 	case tree.Dir:
 		w.ds.Dirs++
-		return nil
 	case tree.Symlink:
 		w.ds.Links++
-		w.metrics["link"]++
 	case tree.File:
 		w.ds.Files++
 		w.ds.Bytes += e.Size
-		w.metrics["size"]++
-		w.metrics["sha256"]++
 		w.line = appendListing(w.line[:0], e)
 		w.listing.Write(w.line)
+	}
+	return w.countMetrics(e, metrics)
+}
+
+// countMetrics adds n to the counts of the metrics that e has.
+func (w *Writer) countMetrics(e *Entry, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	switch e.Type {
+	case tree.Symlink:
+		w.metrics["link"] += n
+	case tree.File:
+		w.metrics["size"] += n
+		w.metrics["sha256"] += n
 	}
 	if e.Meta == "" {
 		return nil
@@ -216,7 +299,7 @@ func (w *Writer) count(e *Entry) error {
 		return fmt.Errorf("catalog metadata of %q: %w", e.Path, err)
 	}
 	for _, k := range keys {
-		w.metrics[k]++
+		w.metrics[k] += n
 	}
 	return nil
 }
@@ -272,8 +355,8 @@ func (w *Writer) attrs(e *Entry) (string, error) {
 
 // AddPack records a finished pack. Packs come in the order of their IDs.
 func (w *Writer) AddPack(p *Pack) error {
-	err := sqlitex.Execute(w.conn, `INSERT INTO pack (id, digest, diff_id, media_type, size, tar_size, frame_size, first_group)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, &sqlitex.ExecOptions{
+	err := sqlitex.Execute(w.conn, `INSERT INTO pack (id, digest, diff_id, media_type, size, tar_size, live, frame_size, first_group)
+		VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)`, &sqlitex.ExecOptions{
 		Args: []any{p.ID, p.Digest, p.DiffID, p.MediaType, p.Size, p.TarSize, p.FrameSize, w.group},
 	})
 	if err != nil {
@@ -294,10 +377,12 @@ func (w *Writer) AddPack(p *Pack) error {
 	return nil
 }
 
-// Finish adds what the user says of the dataset, makes the indexes and closes
-// the file. It returns the dataset with all counts.
-func (w *Writer) Finish(ctx context.Context, ds Dataset) (*Dataset, error) {
+// Finish adds what the user says of the dataset and of this version, makes
+// the indexes and closes the file. Of v only Parent and Message are taken. It
+// returns the dataset with all counts.
+func (w *Writer) Finish(ctx context.Context, ds Dataset, v Version) (*Dataset, error) {
 	w.conn.SetInterrupt(ctx.Done())
+	w.version.Parent, w.version.Message = v.Parent, v.Message
 	err := w.finish(&ds)
 	if err == nil {
 		err = w.conn.Close()
@@ -316,53 +401,119 @@ func (w *Writer) Finish(ctx context.Context, ds Dataset) (*Dataset, error) {
 func (w *Writer) finish(ds *Dataset) error {
 	ds.Prefix, ds.Preserved = w.opts.Prefix, w.opts.Preserved
 	ds.Files, ds.Dirs, ds.Links, ds.Bytes = w.ds.Files, w.ds.Dirs, w.ds.Links, w.ds.Bytes
+	ds.Mixed = w.mixed
 	ds.Digest = "sha256:" + hex.EncodeToString(w.listing.Sum(nil))
-	pairs := ds.pairs()
-	for _, k := range slices.Sorted(maps.Keys(pairs)) {
-		err := sqlitex.Execute(w.conn, "INSERT INTO dataset (key, value) VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{k, pairs[k]}})
-		if err != nil {
-			return err
-		}
-	}
-	for _, m := range slices.Sorted(maps.Keys(w.metrics)) {
-		err := sqlitex.Execute(w.conn, "INSERT INTO metric (name, files) VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{m, w.metrics[m]}})
-		if err != nil {
-			return err
-		}
-	}
-	if err := w.exec(indexes + views); err != nil {
+	if err := w.replaceTable("dataset (key, value)", ds.pairs()); err != nil {
 		return err
 	}
-	if w.opts.Text {
-		if err := w.index(ds.Prefix); err != nil {
+	metrics := map[string]int64{}
+	for m, n := range w.metrics {
+		if n > 0 {
+			metrics[m] = n
+		}
+	}
+	if err := w.replaceTable("metric (name, files)", metrics); err != nil {
+		return err
+	}
+	if err := w.finishVersion(ds); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.live)) {
+		err := sqlitex.Execute(w.conn, "UPDATE pack SET live = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{w.live[id], id}})
+		if err != nil {
 			return err
+		}
+	}
+	if !w.update {
+		if err := w.exec(indexes + views); err != nil {
+			return err
+		}
+		if w.opts.Text {
+			if err := w.index(); err != nil {
+				return err
+			}
 		}
 	}
 	return sqlitex.ExecuteTransient(w.conn, "COMMIT", nil)
 }
 
-// index makes the full-text index. The prefix is in every path and would
-// match everything, so it is left out.
-func (w *Writer) index(prefix string) error {
+// replaceTable makes the rows of a table with two columns those of a map.
+func (w *Writer) replaceTable(table string, rows any) error {
+	name, _, _ := strings.Cut(table, " ")
+	if err := sqlitex.ExecuteTransient(w.conn, "DELETE FROM "+name, nil); err != nil {
+		return err
+	}
+	insert := func(k string, v any) error {
+		return sqlitex.Execute(w.conn, "INSERT INTO "+table+" VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{k, v}})
+	}
+	switch rows := rows.(type) {
+	case map[string]string:
+		for _, k := range slices.Sorted(maps.Keys(rows)) {
+			if err := insert(k, rows[k]); err != nil {
+				return err
+			}
+		}
+	case map[string]int64:
+		for _, k := range slices.Sorted(maps.Keys(rows)) {
+			if err := insert(k, rows[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Writer) finishVersion(ds *Dataset) error {
+	v := &w.version
+	v.Created, v.Version, v.Digest = ds.Created.UTC().Format(time.RFC3339), ds.Version, ds.Digest
+	v.Files, v.Bytes = ds.Files, ds.Bytes
+	return sqlitex.Execute(w.conn, `INSERT INTO version (parent, created, version, message, files, bytes,
+		added, changed, removed, bytes_added, bytes_removed, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&sqlitex.ExecOptions{Args: []any{
+			nullable(v.Parent), v.Created, nullable(v.Version), nullable(v.Message), v.Files, v.Bytes,
+			v.Added, v.Changed, v.Removed, v.BytesAdded, v.BytesRemoved, v.Digest,
+		}})
+}
+
+// nullable makes the empty string NULL.
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// textOf is the text of a row of entry that the full-text index takes. The
+// prefix is in every path and would match everything, so it is left out.
+const textOf = "id, substr(path, ?1), plain(coalesce(meta, '')) || ' ' || coalesce(link, '') FROM entry"
+
+// index makes the full-text index.
+func (w *Writer) index() error {
 	if err := w.exec(textTable); err != nil {
 		return err
 	}
-	err := w.conn.CreateFunction("plain", &sqlite.FunctionImpl{
+	return sqlitex.Execute(w.conn, "INSERT INTO text (rowid, path, meta) SELECT "+textOf+" WHERE type <> 'd' ORDER BY id",
+		&sqlitex.ExecOptions{Args: []any{w.textSkip()}})
+}
+
+// definePlain makes the SQL function that textOf uses: JSON text without its
+// escape sequences, so that words are what people read.
+func (w *Writer) definePlain() error {
+	return w.conn.CreateFunction("plain", &sqlite.FunctionImpl{
 		NArgs: 1, Deterministic: true, AllowIndirect: false,
 		Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
 			return sqlite.TextValue(unescape(args[0].Text())), nil
 		},
 	})
-	if err != nil {
-		return err
+}
+
+// textSkip returns the place in a path, in characters from 1, where what is
+// indexed begins.
+func (w *Writer) textSkip() int {
+	if w.opts.Prefix == "/" {
+		return 2
 	}
-	skip := len(prefix) + 2
-	if prefix == "/" {
-		skip = 2
-	}
-	return sqlitex.Execute(w.conn, `INSERT INTO text (rowid, path, meta)
-		SELECT id, substr(path, ?), plain(coalesce(meta, '')) || ' ' || coalesce(link, '') FROM entry WHERE type <> 'd' ORDER BY id`,
-		&sqlitex.ExecOptions{Args: []any{skip}})
+	return utf8.RuneCountInString(w.opts.Prefix) + 2
 }
 
 // Abort drops the catalog. After Finish it does nothing.

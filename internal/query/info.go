@@ -1,0 +1,123 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/tree"
+)
+
+// A fact is a line of -info.
+type fact struct {
+	name string // in text
+	key  string // in JSON
+	text string
+	cell cell
+}
+
+// printInfo is -info: the dataset as a whole.
+func (r *run) printInfo(ctx context.Context) error {
+	ds := r.DB.Dataset()
+	metrics, err := r.DB.Metrics(ctx)
+	if err != nil {
+		return err
+	}
+	facts := datasetFacts(ds)
+	if r.format == "json" {
+		return r.infoJSON(facts, ds.Labels, metrics)
+	}
+	for _, k := range slices.Sorted(maps.Keys(ds.Labels)) {
+		facts = append(facts, fact{name: "Label " + k, text: ds.Labels[k]})
+	}
+	text := "no"
+	if r.DB.HasText() {
+		text = "yes"
+	}
+	facts = append(facts, fact{name: "Full text", text: text})
+	for i, m := range metrics {
+		name := "Metrics"
+		if i > 0 {
+			name = ""
+		}
+		facts = append(facts, fact{name: name, text: m})
+	}
+	return r.infoText(facts)
+}
+
+func datasetFacts(ds *catalog.Dataset) []fact {
+	str := func(name, key, v string) fact { return fact{name, key, v, textCell(v)} }
+	num := func(name, key string, n int64) fact {
+		return fact{name, key, strconv.FormatInt(n, 10), intCell(n)}
+	}
+	preserved := str("Preserved", "preserved", strconv.FormatBool(ds.Preserved))
+	preserved.cell.json = true
+	facts := []fact{
+		str("Title", "title", ds.Title),
+		str("Description", "description", ds.Description),
+		str("Version", "version", ds.Version),
+		str("Author", "author", ds.Author),
+		str("License", "license", ds.License),
+		str("Created", "created", ds.Created.UTC().Format(time.RFC3339)),
+		str("Generator", "generator", ds.Generator),
+		str("Prefix", "prefix", ds.Prefix),
+		num("Files", "files", ds.Files),
+		num("Folders", "dirs", ds.Dirs),
+		num("Links", "links", ds.Links),
+		num("Bytes", "bytes", ds.Bytes),
+		str("Digest", "digest", ds.Digest),
+		preserved,
+	}
+	return slices.DeleteFunc(facts, func(f fact) bool { return f.text == "" })
+}
+
+// infoText aligns the values. A name or value may be anything that a user
+// wrote, so line breaks are always visible.
+func (r *run) infoText(facts []fact) error {
+	width := 0
+	for i := range facts {
+		f := &facts[i]
+		if f.name != "" {
+			f.name = tree.Visible(f.name) + ":"
+		}
+		width = max(width, utf8.RuneCountInString(f.name))
+	}
+	for _, f := range facts {
+		pad := width - utf8.RuneCountInString(f.name)
+		if _, err := fmt.Fprintf(r.out, "%s%*s  %s\n", f.name, pad, "", tree.Visible(f.text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) infoJSON(facts []fact, labels map[string]string, metrics []string) error {
+	b := []byte("{")
+	for _, f := range facts {
+		b = append(catalog.AppendString(b, f.key), ": "...)
+		b = append(appendCell(b, f.cell), ",\n "...)
+	}
+	b = append(b, `"labels": {`...)
+	for i, k := range slices.Sorted(maps.Keys(labels)) {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(catalog.AppendString(b, k), ": "...)
+		b = catalog.AppendString(b, labels[k])
+	}
+	b = append(b, "},\n \"metrics\": ["...)
+	for i, m := range metrics {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = catalog.AppendString(b, m)
+	}
+	b = fmt.Appendf(b, "],\n \"full_text\": %t}\n", r.DB.HasText())
+	_, err := r.out.Write(b)
+	return err
+}

@@ -1,7 +1,7 @@
 # make build   bin/cdb, with the entrypoints of both architectures inside
 # make test    everything CI checks; the last lines say what was skipped and why
 # make demo    a data container out of a real folder, and questions to it
-# make bench   measurements beside other tools
+# make bench   measurements beside other tools; BENCH="--quick" or other flags of scripts/bench.sh
 # make fuzz    every fuzz target for FUZZTIME (30s)
 # make docs    write the generated documents anew
 # make clean   remove what the above made
@@ -44,7 +44,7 @@ demo: build
 	scripts/demo.sh
 
 bench: build
-	scripts/bench.sh
+	scripts/bench.sh $(BENCH)
 
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)

@@ -51,9 +51,11 @@ func askAll(t *testing.T, run clienttest.Client) {
 			t.Errorf("entrypoint %s\ngot:\n%swant:\n%s", q.args, got, q.want)
 		}
 	}
+	if got := run.Try("-verify"); got.Code != 0 || got.Stdout != "" || !strings.Contains(got.Stderr, "verified 2 files") {
+		t.Errorf("entrypoint -verify: exit code %d\n%s%s", got.Code, got.Stdout, got.Stderr)
+	}
 	for _, q := range [][]string{
 		{"-info"},
-		{"-verify"},
 		{"-sql", "SELECT count(*) AS n FROM files"},
 	} {
 		if got := run.Run(t, q...); !strings.Contains(got, "2") {

@@ -247,12 +247,8 @@ func TestExportRestoresTheTreeThatWasBuilt(t *testing.T) {
 	source := tricky(t)
 	build(t, cdb, source, "-t", "tricky")
 	to := filepath.Join(t.TempDir(), "out")
-	cdb.Run(t, "export", "tricky", to)
-	root := to
-	if _, err := os.Stat(to + "/data"); err == nil {
-		root = to + "/data"
-	}
-	sameTree(t, listFolder(t, root), listFolder(t, source))
+	cdb.Run(t, "export", "tricky", "-o", to)
+	sameTree(t, listFolder(t, to), listFolder(t, source))
 	if got, want := cdb.Run(t, "cat", "tricky", "/data/big/random"), read(t, source+"/big/random"); !bytes.Equal([]byte(got), want) {
 		t.Errorf("cdb cat gives %d bytes, the file has %d or others", len(got), len(want))
 	}

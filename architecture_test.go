@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"internal/image", "internal/export"},
 	{"internal/scan", "internal/store", "internal/query"},
 	{".", "internal/ui"},
-	{"cmd/cdb", "cmd/entrypoint"},
+	{"cmd/cdb", "cmd/entrypoint", "bench"},
 }
 
 // doors are the packages that heavy modules may be imported by.

@@ -47,7 +47,13 @@ type BuildOptions struct {
 	Preserve    bool             // keep owners, modes, nanoseconds, attributes
 	NoText      bool             // leave out the full-text index
 	Epoch       time.Time        // SOURCE_DATE_EPOCH, if not zero
-	Workers     int              // goroutines of each stage; default GOMAXPROCS
+	// Parent is the image that this is to be a version of; default is the
+	// newest with the same name in the local store, if the image goes there.
+	Parent   string
+	NoParent bool   // look for none: the image depends on the data alone
+	Rehash   bool   // read all files, whatever the change cache knows
+	Message  string // of this version
+	Workers  int    // goroutines of each stage; default GOMAXPROCS
 
 	Title, Description, License, Version, Author string
 	Labels                                       map[string]string
@@ -64,7 +70,11 @@ type BuildResult struct {
 	Dataset *catalog.Dataset
 	Packs   int   // data layers
 	Size    int64 // of all layers, compressed, in bytes
-	Skipped []scan.Skip
+	// Parent is the digest of the image this is a version of, "" for none.
+	Parent string
+	// Unchanged says that nothing differs from the parent, so this is it.
+	Unchanged bool
+	Skipped   []scan.Skip
 }
 
 // Build makes a data container of src, a folder or a single file, in one
@@ -87,7 +97,14 @@ func Build(ctx context.Context, src string, opts BuildOptions) (*BuildResult, er
 		return nil, err
 	}
 	b := &build{opts: opts, target: target, src: src}
-	result, err := b.run(ctx)
+	err = b.openParent(ctx, name)
+	var result *BuildResult
+	if err == nil {
+		result, err = b.run(ctx)
+	}
+	if b.parent != nil {
+		err = errors.Join(err, b.parent.Close())
+	}
 	if err2 := target.Close(); err == nil {
 		err = err2
 	}
@@ -143,6 +160,8 @@ type build struct {
 	src     string
 	target  store.Target
 	temp    string // a folder for the catalog
+	parent  *Container
+	whites  int // the pack for whiteouts, below the other new ones
 	mu      sync.Mutex
 	skipped []scan.Skip
 }
@@ -171,34 +190,64 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 			return nil, err
 		}
 	}
+	memory := b.openMemory(listing)
+	defer memory.close()
+	if unchanged, err := b.isUnchanged(listing, memory.snapshot); err != nil || unchanged {
+		if err != nil {
+			return nil, err
+		}
+		return b.keepParent(ctx)
+	}
 	b.opts.Progress.setPhase("pack")
-	cat, err := catalog.Create(filepath.Join(b.temp, "catalog.db"), catalog.WriterOptions{
-		Prefix: b.opts.Prefix, Preserved: b.opts.Preserve, Text: !b.opts.NoText,
-	})
+	cat, err := b.beginCatalog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cat.Abort()
-	data, err := b.pack(ctx, listing, cat)
+	layers, err := b.pack(ctx, listing, memory, cat)
 	if err != nil {
 		return nil, err
 	}
+	var result *BuildResult
+	if b.isParent(cat, listing) {
+		result, err = b.keepParent(ctx)
+	} else {
+		result, err = b.finish(ctx, cat, b.dataset(totals.Newest), layers)
+	}
+	if err == nil {
+		memory.commit(result.Digest)
+	}
+	return result, err
+}
+
+// finish completes the catalog and publishes the image.
+func (b *build) finish(ctx context.Context, cat *catalog.Writer, words catalog.Dataset, layers []image.Layer) (*BuildResult, error) {
 	b.opts.Progress.setPhase("catalog")
-	ds, err := cat.Finish(ctx, b.dataset(totals.Newest), catalog.Version{})
+	version := catalog.Version{Message: b.opts.Message}
+	if b.parent != nil {
+		version.Parent = b.parent.Image.Root.Digest.String()
+	}
+	ds, err := cat.Finish(ctx, words, version)
 	if err != nil {
 		return nil, err
 	}
-	last, err := b.catalogLayer(ctx, ds)
-	if err != nil {
+	if layers, err = b.catalogLayers(ctx, layers, ds); err != nil {
 		return nil, err
 	}
 	b.opts.Progress.setPhase("publish")
-	return b.publish(ctx, ds, append(data, last))
+	result, err := b.publish(ctx, ds, layers)
+	if err == nil {
+		result.Parent = version.Parent
+	}
+	return result, err
 }
 
 // scan lists the source. The target is left out, should it lie there.
 func (b *build) scan(ctx context.Context) (*scan.Listing, error) {
 	outputs := []string{b.temp}
+	if b.opts.Cache != "" {
+		outputs = append(outputs, b.opts.Cache)
+	}
 	if o, ok := b.target.(store.Outputter); ok {
 		outputs = append(outputs, o.Outputs()...)
 	}
@@ -250,54 +299,98 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 	}
 }
 
-// pack runs the stages that every byte goes through: read, pack, catalogue.
-func (b *build) pack(ctx context.Context, listing *scan.Listing, cat *catalog.Writer) ([]image.Layer, error) {
+// pack runs the stages that every byte goes through: read, pack, catalogue. It
+// returns the layers between the entrypoint and the catalog that is to come.
+func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory, cat *catalog.Writer) ([]image.Layer, error) {
 	plan, err := pack.NewPlan(listing.Entries, pack.PlanOptions{})
 	if err != nil {
 		return nil, err
 	}
+	var packs []catalog.Pack
+	p := &packer{
+		packWriter: &packWriter{ctx: ctx, opts: &b.opts, target: b.target, id: 1},
+		skip:       b.skip,
+		memory:     memory,
+		starts:     plan.Starts,
+	}
+	if b.parent != nil {
+		if packs, err = b.parent.Catalog().Packs(ctx); err != nil {
+			return nil, err
+		}
+		// What is packed is not known before: packs end as they are full.
+		p.starts, p.limit = nil, plan.Target
+		b.whites = 1
+		if n := len(packs); n > 0 {
+			b.whites = packs[n-1].ID + 1
+		}
+		p.whites, p.id = b.whites, b.whites+1
+	}
+	if err := b.runStages(ctx, listing, cat, p, plan); err != nil {
+		p.abort()
+		return nil, err
+	}
+	if b.parent == nil {
+		var layers []image.Layer
+		for _, l := range p.layers {
+			layers = append(layers, l.Layer)
+		}
+		return layers, nil
+	}
+	if b.isParent(cat, listing) {
+		return nil, nil
+	}
+	return b.versionLayers(ctx, cat, packs, p.layers)
+}
+
+// runStages runs the stages until all entries are packed.
+func (b *build) runStages(ctx context.Context, listing *scan.Listing, cat *catalog.Writer, p *packer, plan *pack.Plan) error {
+	merger, err := newMerger(ctx, b.parent, p.memory.snapshot, b.opts.Preserve)
+	if err != nil {
+		return err
+	}
+	if b.parent == nil {
+		if merger.adopted, err = b.adoptions(ctx, listing, p.memory, plan); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	rows := make(chan row, 1024)
-	p := &packer{
-		opts:   &b.opts,
-		target: b.target,
-		reader: newReader(listing, b.opts.Workers),
-		starts: plan.Starts,
-		rows:   rows,
-		skip:   b.skip,
-	}
+	p.rows, p.reader = rows, newReader(listing, merger, b.opts.Workers)
 	p.reader.start(ctx, g)
 	g.Go(func() error {
 		defer close(rows)
 		return p.run(ctx)
 	})
 	g.Go(func() error { return catalogRows(ctx, cat, rows) })
-	if err := g.Wait(); err != nil {
-		p.abort()
-		return nil, err
-	}
-	return p.layers, nil
+	err = g.Wait()
+	merger.close()
+	return err
 }
 
 // publish writes the documents of the image and makes it visible.
+// shared are all layers but the entrypoint.
 func (b *build) publish(ctx context.Context, ds *catalog.Dataset, shared []image.Layer) (*BuildResult, error) {
 	user := "65532:65532"
 	if b.opts.Preserve {
 		// Modes are the user's, and may be for their owner alone.
 		user = "0:0"
 	}
-	result := &BuildResult{Dataset: ds, Packs: len(shared) - 1, Skipped: b.skipped}
+	result := &BuildResult{Dataset: ds, Skipped: b.skipped}
 	for _, l := range shared {
 		result.Size += l.Size
+		if l.Role == image.RoleData {
+			result.Packs++
+		}
 	}
 	var manifests []ocispec.Descriptor
+	var layers []image.Layer
 	for _, arch := range b.opts.Arch {
 		entrypoint, err := b.entrypointLayer(ctx, arch)
 		if err != nil {
 			return nil, err
 		}
 		result.Size += entrypoint.Size
-		layers := append([]image.Layer{entrypoint}, shared...)
+		layers = append([]image.Layer{entrypoint}, shared...)
 		config, err := image.Config(ds, layers, image.ConfigOptions{Arch: arch, User: user, Volume: b.opts.Volume})
 		if err != nil {
 			return nil, err
@@ -319,7 +412,7 @@ func (b *build) publish(ctx context.Context, ds *catalog.Dataset, shared []image
 	}
 	root := manifests[0]
 	if len(manifests) > 1 {
-		index, err := image.Index(ds, manifests)
+		index, err := image.Index(ds, layers, manifests)
 		if err != nil {
 			return nil, err
 		}

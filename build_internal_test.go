@@ -50,9 +50,9 @@ func buildMeanwhile(t *testing.T, src string, opts BuildOptions, meanwhile func(
 
 // checkContents compares all files of a container with those in a folder and
 // says which of those are not in it.
-func checkContents(t *testing.T, ref, dir string, want map[string][]byte) {
+func checkContents(t *testing.T, ref, dir string, want map[string][]byte, places ...Places) {
 	t.Helper()
-	c, err := Open(t.Context(), ref, Places{})
+	c, err := Open(t.Context(), ref, append(places, Places{})[0])
 	if err != nil {
 		t.Fatal(err)
 	}

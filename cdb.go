@@ -20,6 +20,7 @@ type Places struct {
 	Store      string // folder of the local store
 	DockerHost string // as DOCKER_HOST; "" is the usual socket
 	TempDir    string // for temporary files; "" is the system's
+	Cache      string // folder of the change cache; "" is none
 }
 
 func (p Places) config() store.Config {

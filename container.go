@@ -34,6 +34,8 @@ type Container struct {
 	source store.Source
 	cache  *pack.Cache
 	db     *catalog.DB
+	// deltaSize is the length of all deltas of the catalog, in bytes.
+	deltaSize int64
 
 	mu     sync.Mutex
 	closer []io.Closer
@@ -75,16 +77,30 @@ func (c *Container) open(ctx context.Context, name string) error {
 	if c.Image, err = image.Parse(ctx, c.document, root, runtime.GOARCH); err != nil {
 		return err
 	}
-	layer := c.Image.Catalog()
-	stream, size, err := c.openLayer(ctx, &layer)
-	if err != nil {
-		return fmt.Errorf("open catalog layer: %w", err)
+	var parts []catalog.Part
+	for i, layer := range c.Image.Catalog() {
+		name := image.CatalogPath
+		if i > 0 {
+			name = catalog.DeltaName(name, i)
+		}
+		stream, size, err := c.openLayer(ctx, &layer)
+		if err != nil {
+			return fmt.Errorf("open catalog layer: %w", err)
+		}
+		offset, length, err := findInTar(stream, size, name)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, catalog.Part{ReaderAt: io.NewSectionReader(stream, offset, length), Size: length})
+		if i > 0 {
+			c.deltaSize += length
+		}
 	}
-	offset, length, err := findInTar(stream, size, image.CatalogPath)
+	all, size, err := catalog.Stack(parts[0], parts[1:])
 	if err != nil {
 		return err
 	}
-	c.db, err = catalog.OpenReaderAt(layer.Digest.String(), io.NewSectionReader(stream, offset, length), length)
+	c.db, err = catalog.OpenReaderAt(root.Digest.String(), all, size)
 	return err
 }
 
@@ -108,7 +124,11 @@ func (c *Container) Catalog() *catalog.DB { return c.db }
 
 // document reads a small blob.
 func (c *Container) document(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-	b, err := c.source.Open(ctx, desc)
+	return readDocument(ctx, c.source, desc)
+}
+
+func readDocument(ctx context.Context, source store.Source, desc ocispec.Descriptor) ([]byte, error) {
+	b, err := source.Open(ctx, desc)
 	if err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func (f *Files) Walk(ctx context.Context) iter.Seq2[*tree.Entry, error] {
 					yield(nil, err)
 					return
 				}
-				if e.Type == tree.Dir && begun && (e.Path == "" || within(last, e.Path)) {
+				if e.Type == tree.Dir && begun && tree.Within(last, e.Path) {
 					continue // repeated at the begin of a pack
 				}
 				last, begun = e.Path, true
@@ -159,12 +159,6 @@ func (f *Files) Walk(ctx context.Context) iter.Seq2[*tree.Entry, error] {
 			}
 		}
 	}
-}
-
-// within says if path is in folder dir, or dir itself.
-func within(path, dir string) bool {
-	rest, ok := strings.CutPrefix(path, dir)
-	return ok && (rest == "" || rest[0] == '/')
 }
 
 // walkLayer yields the entries of a layer that lie in the data folder.

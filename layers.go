@@ -5,12 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/tree"
@@ -69,29 +66,19 @@ func (b *build) entrypointLayer(ctx context.Context, arch string) (image.Layer, 
 // begins, so that no page of it lies in two frames.
 const pageAlign = 4096
 
-// catalogLayer writes the layer with the catalog.
-func (b *build) catalogLayer(ctx context.Context, ds *catalog.Dataset) (image.Layer, error) {
-	f, err := os.Open(filepath.Join(b.temp, "catalog.db"))
-	if err != nil {
-		return image.Layer{}, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return image.Layer{}, err
-	}
+// catalogLayer writes a layer with the catalog, or a delta, of size bytes.
+func (b *build) catalogLayer(ctx context.Context, name string, size int64, date time.Time, write func(io.Writer) error) (image.Layer, error) {
 	opts := pack.WriterOptions{Compression: b.hidden(), FrameSize: pack.CatalogFrameSize}
 	return b.layer(ctx, image.RoleCatalog, opts, func(w *pack.Writer) error {
-		dir := tree.Entry{Type: tree.Dir, Mode: 0o755, ModTime: ds.Created}
+		dir := tree.Entry{Type: tree.Dir, Mode: 0o755, ModTime: date}
 		if err := w.Header(image.CatalogDir, &dir); err != nil {
 			return err
 		}
-		db := tree.Entry{Type: tree.File, Mode: 0o644, Size: fi.Size(), ModTime: ds.Created}
-		if err := w.AlignedHeader(image.CatalogPath, &db, pageAlign); err != nil {
+		file := tree.Entry{Type: tree.File, Mode: 0o644, Size: size, ModTime: date}
+		if err := w.AlignedHeader(name, &file, pageAlign); err != nil {
 			return err
 		}
-		_, err := io.Copy(w, f)
-		return err
+		return write(w)
 	})
 }
 

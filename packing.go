@@ -18,25 +18,40 @@ import (
 // A packer is the packing stage of one build: it takes items in order, writes
 // packs, and sends rows to the catalog.
 type packer struct {
-	opts   *BuildOptions
-	target store.Target
+	*packWriter
 	reader *reader
-	starts []int64 // ordinals at which packs begin, those passed left out
 	rows   chan<- row
 	skip   func(scan.Skip) error // says if the build goes on
+	memory *memory               // of what was packed, for the next build
 
-	layers  []image.Layer
-	upload  store.Upload
-	pack    *pack.Writer
-	parents []tree.Entry // the folders from the root to the current entry
-	links   map[string]*linked
+	starts []int64 // ordinals at which packs begin, those passed left out
+	limit  int64   // bytes of tar stream at which a pack ends; 0 for none
+	whites int     // the pack for whiteouts
+	gone   string  // folder that was removed; what was in it needs no whiteout
+
+	links    map[string]*linked
+	adopting *adoption // whose rows are being taken over
 }
 
-// A row is a message to the catalog: an entry, or a pack that is complete.
+// A row is a message to the catalog.
 type row struct {
+	op    rowOp
 	entry *catalog.Entry
+	old   *catalog.Entry
 	pack  *catalog.Pack
+	white catalog.Whiteout
 }
+
+type rowOp int
+
+const (
+	rowAdd rowOp = iota
+	rowKeep
+	rowReplace
+	rowRemove
+	rowPack
+	rowWhiteout
+)
 
 // linked is a file with several hard links, until all have been seen.
 type linked struct {
@@ -55,7 +70,9 @@ func (p *packer) run(ctx context.Context) error {
 		}
 		for i := range b.items {
 			err := p.item(ctx, &b.items[i], b.chunk)
-			b.items[i].Release()
+			if b.items[i].Item != nil {
+				b.items[i].Release()
+			}
 			if err != nil {
 				return err
 			}
@@ -65,23 +82,27 @@ func (p *packer) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return p.closePack(ctx)
+	return p.finish(ctx)
 }
 
-// item packs one entry.
+// item packs one entry, or takes note that it is there, or that it is gone.
 func (p *packer) item(ctx context.Context, it *readItem, chunks <-chan chunk) error {
+	if it.Item == nil {
+		return p.remove(ctx, it.old)
+	}
 	p.leave(it.Path)
-	if len(p.starts) > 0 && it.ordinal >= p.starts[0] {
-		p.starts = p.starts[1:]
-		if err := p.nextPack(ctx); err != nil {
-			return err
-		}
+	if err := p.cut(ctx, it); err != nil {
+		return err
 	}
 	switch {
+	case it.adopt != nil:
+		return p.adopted(ctx, it)
 	case it.Type != tree.File:
-		return p.plain(ctx, &it.Entry)
+		return p.plain(ctx, it)
 	case it.Link != "":
 		return p.link(ctx, it)
+	case it.keep:
+		return p.kept(ctx, it)
 	case chunks != nil:
 		return p.large(ctx, it, chunks)
 	case it.late:
@@ -89,38 +110,82 @@ func (p *packer) item(ctx context.Context, it *readItem, chunks <-chan chunk) er
 	case it.err != nil:
 		return p.skipped(it, it.err)
 	}
+	return p.small(ctx, it)
+}
+
+// cut ends the current pack if another begins with it.
+func (p *packer) cut(ctx context.Context, it *readItem) error {
+	full := p.limit > 0 && p.pack != nil && p.pack.Offset() >= p.limit
+	if len(p.starts) > 0 && it.ordinal >= p.starts[0] {
+		p.starts = p.starts[1:]
+		full = true
+	}
+	if !full {
+		return nil
+	}
+	return p.finish(ctx)
+}
+
+// small packs a file that was read.
+func (p *packer) small(ctx context.Context, it *readItem) error {
+	if it.unchanged(&it.entry, it.sum, p.reader.merger) {
+		return p.kept(ctx, it)
+	}
 	e := &catalog.Entry{Entry: it.entry, SHA256: it.sum}
-	if err := p.begin(e); err != nil {
+	if err := p.begin(ctx, e); err != nil {
 		return err
 	}
 	if _, err := p.pack.Write(it.data); err != nil {
 		return err
 	}
+	p.opts.Progress.addBytes(int64(len(it.data)))
 	return p.add(ctx, it, e)
 }
 
-// leave drops the folders that path does not lie in.
-func (p *packer) leave(path string) {
-	for n := len(p.parents); n > 0; n-- {
-		dir := p.parents[n-1].Path
-		if dir == "" || strings.HasPrefix(path, dir) && len(path) > len(dir) && path[len(dir)] == '/' {
-			break
-		}
-		p.parents = p.parents[:n-1]
+// unchanged says if a file that had to be read is what the parent has.
+func (it *readItem) unchanged(e *tree.Entry, sum [32]byte, m *merger) bool {
+	return it.old != nil && it.old.SHA256 == sum && m.same(it.old, e)
+}
+
+// kept takes over the row of the parent.
+func (p *packer) kept(ctx context.Context, it *readItem) error {
+	if it.Type == tree.File {
+		p.remember(it, it.old)
+		p.opts.Progress.addFile()
+		p.opts.Progress.addBytes(it.old.Size)
 	}
+	if err := p.memory.add(it, it.old, 0); err != nil {
+		return err
+	}
+	return p.send(ctx, row{op: rowKeep, entry: it.old})
+}
+
+// adopted takes over the row of a pack that an earlier build finished.
+func (p *packer) adopted(ctx context.Context, it *readItem) error {
+	if a := p.reader.merger.adopted[it.ordinal]; a != nil {
+		p.adopting = a
+	}
+	e := &catalog.Entry{Entry: it.Entry, SHA256: it.adopt.SHA256, Pack: p.id, Offset: it.adopt.Offset}
+	if it.Type == tree.Dir {
+		p.push(it.Entry)
+	}
+	it.state = state{it.Stat(), it.adopt.Settled}
+	return p.add(ctx, it, e)
 }
 
 // plain packs a folder or a symbolic link.
-func (p *packer) plain(ctx context.Context, e *tree.Entry) error {
-	if name := p.name(e.Path); name != "" {
-		if err := p.pack.Header(name, e); err != nil {
-			return err
-		}
+func (p *packer) plain(ctx context.Context, it *readItem) error {
+	if it.Type == tree.Dir {
+		p.push(it.Entry)
 	}
-	if e.Type == tree.Dir {
-		p.parents = append(p.parents, *e)
+	if it.keep {
+		return p.kept(ctx, it)
 	}
-	return p.send(ctx, row{entry: &catalog.Entry{Entry: *e}})
+	e := &catalog.Entry{Entry: it.Entry}
+	if err := p.header(ctx, e); err != nil {
+		return err
+	}
+	return p.put(ctx, it, e)
 }
 
 // link packs a further hard link. Its file may have failed to be read or may
@@ -133,46 +198,55 @@ func (p *packer) link(ctx context.Context, it *readItem) error {
 			delete(p.links, it.Link)
 		}
 	}
-	if l == nil || l.entry.Pack != len(p.layers)+1 {
-		it.Link = ""
-		err := p.large(ctx, it, nil)
-		delete(p.links, it.Path)
-		return err
+	switch {
+	case l == nil:
+	case it.old != nil && p.reader.merger.same(it.old, &it.Entry) && it.old.Pack == l.entry.Pack && it.old.Offset == l.entry.Offset:
+		return p.kept(ctx, it)
+	case p.pack != nil && l.entry.Pack == p.id:
+		e := *l.entry
+		e.Path, e.Link = it.Path, it.Link
+		if err := p.header(ctx, &e); err != nil {
+			return err
+		}
+		e.Offset = l.entry.Offset
+		return p.add(ctx, it, &e)
 	}
-	e := *l.entry
-	e.Path, e.Link = it.Path, it.Link
-	h := e.Entry
-	h.Link = p.name(it.Link)
-	if err := p.pack.Header(p.name(e.Path), &h); err != nil {
-		return err
-	}
-	return p.send(ctx, row{entry: &e})
+	it.Link = ""
+	err := p.large(ctx, it, nil)
+	delete(p.links, it.Path)
+	return err
 }
 
 // large packs a file that comes in chunks; without chunks it is read here and
 // now. A file that changes meanwhile is taken back and read again.
 func (p *packer) large(ctx context.Context, it *readItem, chunks <-chan chunk) error {
-	var err error
+	if err := p.open(ctx); err != nil {
+		return err
+	}
 	for range attempts {
 		if chunks == nil {
 			chunks = p.readNow(ctx, it)
 		}
-		if err = p.pack.Mark(); err != nil {
+		before := p.entries
+		if err := p.pack.Mark(); err != nil {
 			return err
 		}
-		var e *catalog.Entry
-		var bad error
-		e, bad, err = p.stream(chunks)
+		e, bad, err := p.stream(ctx, it, chunks)
 		if err != nil {
 			return err
 		}
-		if bad == nil {
+		unchanged := bad == nil && it.unchanged(&e.Entry, e.SHA256, p.reader.merger)
+		if bad == nil && !unchanged {
 			return p.add(ctx, it, e)
 		}
 		if err := p.pack.Rewind(); err != nil {
 			return err
 		}
-		if !errors.Is(bad, errChanged) {
+		p.entries = before
+		switch {
+		case unchanged:
+			return p.kept(ctx, it)
+		case !errors.Is(bad, errChanged):
 			return p.skipped(it, bad)
 		}
 		chunks = nil
@@ -193,7 +267,7 @@ func (p *packer) readNow(ctx context.Context, it *readItem) <-chan chunk {
 
 // stream packs the chunks of one file. bad is what is wrong with the file,
 // err with the build.
-func (p *packer) stream(chunks <-chan chunk) (e *catalog.Entry, bad, err error) {
+func (p *packer) stream(ctx context.Context, it *readItem, chunks <-chan chunk) (e *catalog.Entry, bad, err error) {
 	for c := range chunks {
 		switch {
 		case c.err != nil:
@@ -201,7 +275,8 @@ func (p *packer) stream(chunks <-chan chunk) (e *catalog.Entry, bad, err error) 
 		case c.entry != nil:
 			e = &catalog.Entry{Entry: *c.entry}
 			e.Link = ""
-			err = p.begin(e)
+			it.state = c.state
+			err = p.begin(ctx, e)
 		case c.sum != nil:
 			e.SHA256 = *c.sum
 			return e, nil, err
@@ -220,25 +295,50 @@ func (p *packer) stream(chunks <-chan chunk) (e *catalog.Entry, bad, err error) 
 	return nil, bad, nil
 }
 
-// begin writes the header of a regular file and notes where its bytes lie.
-func (p *packer) begin(e *catalog.Entry) error {
-	if err := p.pack.Header(p.name(e.Path), &e.Entry); err != nil {
-		return err
-	}
-	e.Pack, e.Offset = len(p.layers)+1, p.pack.Offset()
-	return nil
-}
-
 // add sends a regular file to the catalog.
 func (p *packer) add(ctx context.Context, it *readItem, e *catalog.Entry) error {
-	if n := it.Stat().Nlink; n > 1 {
-		p.links[e.Path] = &linked{entry: e, left: n - 1}
+	if e.Type == tree.File {
+		if e.Link == "" {
+			p.remember(it, e)
+		}
+		p.opts.Progress.addFile()
 	}
-	p.opts.Progress.addFile()
-	if it.data != nil {
-		p.opts.Progress.addBytes(int64(len(it.data)))
+	return p.put(ctx, it, e)
+}
+
+// remember keeps a file that further hard links will want.
+func (p *packer) remember(it *readItem, e *catalog.Entry) {
+	if n := it.Stat().Nlink; n > 1 && it.Link == "" {
+		kept := *e // e itself is the catalog's as soon as it is sent
+		p.links[e.Path] = &linked{entry: &kept, left: n - 1}
 	}
-	return p.send(ctx, row{entry: e})
+}
+
+// put sends a new or changed row to the catalog.
+func (p *packer) put(ctx context.Context, it *readItem, e *catalog.Entry) error {
+	if err := p.memory.add(it, e, p.ordinal()); err != nil {
+		return err
+	}
+	if it.old != nil {
+		return p.send(ctx, row{op: rowReplace, old: it.old, entry: e})
+	}
+	return p.send(ctx, row{op: rowAdd, entry: e})
+}
+
+// remove takes out a row of the parent. A whiteout hides it, or the folder
+// that it lies in.
+func (p *packer) remove(ctx context.Context, old *catalog.Entry) error {
+	if p.gone == "" || !tree.Within(old.Path, p.gone) {
+		p.gone = ""
+		if old.Type == tree.Dir {
+			p.gone = old.Path
+		}
+		white := catalog.Whiteout{Path: old.Path, Pack: p.whites}
+		if err := p.send(ctx, row{op: rowWhiteout, white: white}); err != nil {
+			return err
+		}
+	}
+	return p.send(ctx, row{op: rowRemove, old: old})
 }
 
 func (p *packer) send(ctx context.Context, r row) error {
@@ -250,33 +350,181 @@ func (p *packer) send(ctx context.Context, r row) error {
 	}
 }
 
-// skipped names a file that could not be read.
+// skipped names a file that could not be read. What the parent had in its
+// place is gone.
 func (p *packer) skipped(it *readItem, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.New("it vanished during the build")
 	}
-	return p.skip(scan.Skip{Path: it.Path, Err: err})
-}
-
-// name returns the name in the tar of the entry with this path; "" for the
-// root of an image.
-func (p *packer) name(path string) string {
-	prefix := strings.TrimPrefix(p.opts.Prefix, "/")
-	switch {
-	case prefix == "":
-		return path
-	case path == "":
-		return prefix
-	}
-	return prefix + "/" + path
-}
-
-// nextPack ends the current pack and begins another, with the folders that
-// the next entry lies in: each layer says of its folders what the others say.
-func (p *packer) nextPack(ctx context.Context) error {
-	if err := p.closePack(ctx); err != nil {
+	if err := p.skip(scan.Skip{Path: it.Path, Err: err}); err != nil {
 		return err
 	}
+	if it.old == nil {
+		return nil
+	}
+	return p.remove(p.ctx, it.old)
+}
+
+// finish ends the current pack, if there is one, and tells the catalog.
+func (p *packer) finish(ctx context.Context) error {
+	done, err := p.close(ctx)
+	if a := p.adopting; a != nil {
+		p.adopting = nil
+		done = p.adopt(a)
+	}
+	if err != nil || done == nil {
+		return err
+	}
+	if err := p.memory.endPack(done); err != nil {
+		return err
+	}
+	return p.send(ctx, row{op: rowPack, pack: done})
+}
+
+// adopt adds the pack of an earlier build to the image.
+func (p *packer) adopt(a *adoption) *catalog.Pack {
+	r := &a.run.PackRecord
+	done := &catalog.Pack{
+		ID: p.id, Digest: r.Digest, DiffID: r.DiffID, MediaType: r.MediaType,
+		Size: r.Size, TarSize: r.TarSize, FrameSize: r.FrameSize, Frames: r.Frames,
+	}
+	p.layers = append(p.layers, packLayer{image.DataLayer(done), p.id})
+	p.id++
+	return done
+}
+
+// catalogRows is the catalog stage.
+func catalogRows(ctx context.Context, w *catalog.Writer, rows <-chan row) error {
+	for {
+		select {
+		case r, ok := <-rows:
+			if !ok {
+				return nil
+			}
+			if err := r.apply(w); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *row) apply(w *catalog.Writer) error {
+	switch r.op {
+	case rowKeep:
+		return w.Keep(r.entry)
+	case rowReplace:
+		return w.Replace(r.old, r.entry)
+	case rowRemove:
+		return w.Remove(r.old)
+	case rowPack:
+		return w.AddPack(r.pack)
+	case rowWhiteout:
+		return w.AddWhiteout(r.white)
+	}
+	return w.Add(r.entry)
+}
+
+// A packWriter writes packs to a target, each with the folders that its
+// entries lie in.
+type packWriter struct {
+	ctx    context.Context // of what is written
+	opts   *BuildOptions
+	target store.Target
+	id     int // of the current pack, or of the next
+
+	layers  []packLayer
+	upload  store.Upload
+	pack    *pack.Writer
+	entries int // in the current pack, without the folders above
+	parents []parent
+}
+
+// A parent is a folder from the root to the current entry.
+type parent struct {
+	tree.Entry
+	written bool // in the current pack
+}
+
+// A packLayer is a data layer of the image.
+type packLayer struct {
+	image.Layer
+	id int // of the pack in the catalog
+}
+
+// ordinal returns the number of the current pack in this build, from 1.
+func (p *packWriter) ordinal() int { return len(p.layers) + 1 }
+
+// leave drops the folders that path does not lie in.
+func (p *packWriter) leave(path string) {
+	for n := len(p.parents); n > 0; n-- {
+		dir := p.parents[n-1].Path
+		if tree.Within(path, dir) && path != dir {
+			return
+		}
+		p.parents = p.parents[:n-1]
+	}
+}
+
+// push enters a folder.
+func (p *packWriter) push(e tree.Entry) { p.parents = append(p.parents, parent{Entry: e}) }
+
+// header writes the header of e, after those of the folders it lies in, and
+// notes where it lies.
+func (p *packWriter) header(ctx context.Context, e *catalog.Entry) error {
+	p.entries++
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	name := p.name(e.Path)
+	if name == "" {
+		return nil
+	}
+	e.Pack = p.id
+	if e.Type == tree.Dir {
+		return nil // open has written it
+	}
+	h := e.Entry
+	if h.Type == tree.File && h.Link != "" {
+		h.Link = p.name(h.Link)
+	}
+	return p.pack.Header(name, &h)
+}
+
+// begin is header for a regular file whose bytes follow.
+func (p *packWriter) begin(ctx context.Context, e *catalog.Entry) error {
+	if err := p.header(ctx, e); err != nil {
+		return err
+	}
+	e.Offset = p.pack.Offset()
+	return nil
+}
+
+// open begins a pack if there is none, and writes the folders that were
+// entered: each layer says of its folders what the others say.
+func (p *packWriter) open(ctx context.Context) error {
+	if p.pack == nil {
+		if err := p.beginPack(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range p.parents {
+		dir := &p.parents[i]
+		name := p.name(dir.Path)
+		if dir.written || name == "" {
+			continue
+		}
+		dir.written = true
+		if err := p.pack.Header(name, &dir.Entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beginPack begins a pack with the folders above the data.
+func (p *packWriter) beginPack(ctx context.Context) error {
 	var err error
 	if p.upload, err = p.target.Create(ctx); err != nil {
 		return err
@@ -284,6 +532,9 @@ func (p *packer) nextPack(ctx context.Context) error {
 	p.pack, err = pack.NewWriter(ctx, p.upload, pack.WriterOptions{Compression: p.opts.Compression, Workers: p.opts.Workers})
 	if err != nil {
 		return err
+	}
+	for i := range p.parents {
+		p.parents[i].written = false
 	}
 	prefix := strings.Trim(p.opts.Prefix, "/")
 	for i := range len(prefix) {
@@ -294,33 +545,43 @@ func (p *packer) nextPack(ctx context.Context) error {
 			}
 		}
 	}
-	for _, dir := range p.parents {
-		if name := p.name(dir.Path); name != "" {
-			if err := p.pack.Header(name, &dir); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 
-// closePack ends the current pack, if there is one.
-func (p *packer) closePack(ctx context.Context) error {
+// name returns the name in the tar of the entry with this path; "" for the
+// root of an image.
+func (p *packWriter) name(path string) string {
+	prefix := strings.TrimPrefix(p.opts.Prefix, "/")
+	switch {
+	case prefix == "":
+		return path
+	case path == "":
+		return prefix
+	}
+	return prefix + "/" + path
+}
+
+// close ends the current pack. It returns nil if there is none, or if nothing
+// stayed in it.
+func (p *packWriter) close(ctx context.Context) (*catalog.Pack, error) {
 	if p.pack == nil {
-		return nil
+		return nil, nil
+	}
+	if p.entries == 0 {
+		p.abort()
+		return nil, nil
 	}
 	info, err := p.pack.Close()
 	p.pack = nil
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.upload.Commit(ctx, info.Digest, info.Size); err != nil {
-		return err
+		return nil, err
 	}
-	p.upload = nil
-	p.layers = append(p.layers, image.NewLayer(info, image.RoleData))
-	return p.send(ctx, row{pack: &catalog.Pack{
-		ID:        len(p.layers),
+	p.upload, p.entries = nil, 0
+	done := &catalog.Pack{
+		ID:        p.id,
 		Digest:    info.Digest.String(),
 		DiffID:    info.DiffID.String(),
 		MediaType: info.MediaType,
@@ -328,39 +589,22 @@ func (p *packer) closePack(ctx context.Context) error {
 		TarSize:   info.Table.TarSize,
 		FrameSize: info.Table.FrameSize,
 		Frames:    info.Table.Records,
-	}})
+	}
+	p.layers = append(p.layers, packLayer{image.NewLayer(info, image.RoleData), p.id})
+	p.id++
+	return done, nil
 }
 
 // abort drops what is half-written.
-func (p *packer) abort() {
+func (p *packWriter) abort() {
 	if p.pack != nil {
 		p.pack.Abort()
+		p.pack = nil
 	}
 	if p.upload != nil {
-		// The error that led here says more.
+		// The error that led here, if any, says more.
 		_ = p.upload.Abort()
+		p.upload = nil
 	}
-}
-
-// catalogRows is the catalog stage.
-func catalogRows(ctx context.Context, w *catalog.Writer, rows <-chan row) error {
-	for {
-		select {
-		case r, ok := <-rows:
-			switch {
-			case !ok:
-				return nil
-			case r.pack != nil:
-				if err := w.AddPack(r.pack); err != nil {
-					return err
-				}
-			default:
-				if err := w.Add(r.entry); err != nil {
-					return err
-				}
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	p.entries = 0
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/tree"
 )
@@ -32,22 +34,42 @@ type batch struct {
 	done  chan struct{} // closed when the items have been read
 	buf   []byte
 	chunk chan chunk // of a large file, the only item
+	// wanted says that there is something to read.
+	wanted bool
 }
 
 // A readItem is an item and, of a small file, what was read.
 type readItem struct {
-	*scan.Item
+	*scan.Item // nil if gone
+	match
 	ordinal int64
 	entry   tree.Entry // as the opened file says it
+	state   state
 	sum     [sha256.Size]byte
 	data    []byte
 	err     error // why the file could not be read
 	late    bool  // it outgrew its batch and has not been read
 }
 
+// wanted says if the bytes of the item must be read.
+func (it *readItem) wanted() bool {
+	return it.Item != nil && it.Type == tree.File && it.Link == "" && !it.keep && it.adopt == nil
+}
+
+// A state is what the next build is to recognise an unchanged file by.
+type state struct {
+	stat    scan.Stat
+	settled bool
+}
+
+func stateOf(f *scan.File, start time.Time) state {
+	return state{f.Stat(), scan.Settled(f.Stat(), start)}
+}
+
 // A chunk is a part of a large file.
 type chunk struct {
 	entry *tree.Entry // in the first: the opened file
+	state state       // in the first
 	data  []byte
 	buf   []byte             // to be given back
 	sum   *[sha256.Size]byte // in the last
@@ -57,15 +79,17 @@ type chunk struct {
 // A reader is the reading stage of one build.
 type reader struct {
 	listing *scan.Listing
+	merger  *merger
 	workers int
 	ordered chan *batch // to the packer
 	work    chan *batch // to the workers
 	bufs    chan []byte // free buffers
 }
 
-func newReader(l *scan.Listing, workers int) *reader {
+func newReader(l *scan.Listing, m *merger, workers int) *reader {
 	return &reader{
 		listing: l,
+		merger:  m,
 		workers: workers,
 		ordered: make(chan *batch, 2*workers),
 		work:    make(chan *batch, 2*workers),
@@ -81,51 +105,88 @@ func (r *reader) start(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-// dispatch cuts the listing into batches.
+// dispatch cuts the listing into batches, with what the parent image had and
+// the listing has not in between.
 func (r *reader) dispatch(ctx context.Context) error {
 	defer close(r.ordered)
 	defer close(r.work)
-	b := &batch{done: make(chan struct{})}
-	var size, ordinal int64
-	send := func() error {
-		if len(b.items) == 0 {
-			return nil
-		}
-		// To the packer first: it closes what never gets read.
-		for _, c := range []chan *batch{r.ordered, r.work} {
-			select {
-			case c <- b:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		b, size = &batch{done: make(chan struct{})}, 0
-		return nil
-	}
+	b := &batcher{reader: r}
+	b.next()
+	var ordinal int64
 	for it, err := range r.listing.Read(ctx) {
 		if err != nil {
 			return err
 		}
-		want := int64(0)
-		if it.Type == tree.File && it.Link == "" {
-			want = it.Size
+		ri := readItem{Item: it, ordinal: ordinal, entry: it.Entry}
+		if err := r.merger.match(&ri, func(gone *catalog.Entry) error {
+			return b.add(ctx, readItem{match: match{old: gone}})
+		}); err != nil {
+			return err
 		}
-		if size+want > batchBytes || len(b.items) == batchItems {
-			if err := send(); err != nil {
-				return err
-			}
+		if err := b.add(ctx, ri); err != nil {
+			return err
 		}
-		b.items = append(b.items, readItem{Item: it, ordinal: ordinal, entry: it.Entry})
-		size += want
 		ordinal++
-		if want > batchBytes {
-			b.chunk = make(chan chunk, 2)
-			if err := send(); err != nil {
-				return err
-			}
+	}
+	if err := r.merger.rest(func(gone *catalog.Entry) error {
+		return b.add(ctx, readItem{match: match{old: gone}})
+	}); err != nil {
+		return err
+	}
+	return b.send(ctx)
+}
+
+// A batcher makes batches for the workers and the packer.
+type batcher struct {
+	*reader
+	batch *batch
+	size  int64
+}
+
+func (b *batcher) next() {
+	b.batch, b.size = &batch{done: make(chan struct{})}, 0
+}
+
+// add puts an item into the current batch, or a new one.
+func (b *batcher) add(ctx context.Context, it readItem) error {
+	want := int64(0)
+	if it.wanted() {
+		want = it.Size
+	}
+	if b.size+want > batchBytes || len(b.batch.items) == batchItems {
+		if err := b.send(ctx); err != nil {
+			return err
 		}
 	}
-	return send()
+	b.batch.items = append(b.batch.items, it)
+	b.batch.wanted = b.batch.wanted || it.wanted()
+	b.size += want
+	if want > batchBytes {
+		b.batch.chunk = make(chan chunk, 2)
+		return b.send(ctx)
+	}
+	return nil
+}
+
+// send hands the batch on: to the packer first, in order, then to the workers.
+func (b *batcher) send(ctx context.Context) error {
+	if len(b.batch.items) == 0 {
+		return nil
+	}
+	to := []chan *batch{b.ordered, b.work}
+	if !b.batch.wanted {
+		close(b.batch.done)
+		to = to[:1]
+	}
+	for _, c := range to {
+		select {
+		case c <- b.batch:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.next()
+	return nil
 }
 
 // readBatches is one worker.
@@ -147,7 +208,7 @@ func (r *reader) readBatches(ctx context.Context) error {
 		rest := b.buf[:cap(b.buf)]
 		for i := range b.items {
 			it := &b.items[i]
-			if it.Type == tree.File && it.Link == "" {
+			if it.wanted() {
 				it.readSmall(rest)
 				rest = rest[len(it.data):]
 			}
@@ -199,12 +260,13 @@ func (it *readItem) readSmall(buf []byte) {
 
 // tryRead reads the file once.
 func (it *readItem) tryRead(buf []byte) (n int, changed bool, err error) {
+	start := time.Now()
 	f, err := it.Open()
 	if err != nil {
 		return 0, false, err
 	}
 	defer f.Close()
-	it.entry = f.Entry()
+	it.entry, it.state = f.Entry(), stateOf(f, start)
 	if it.entry.Size > int64(len(buf)) {
 		it.late = true
 		return 0, false, nil
@@ -238,13 +300,14 @@ func (r *reader) readLarge(ctx context.Context, it *scan.Item, out chan<- chunk)
 			return ctx.Err()
 		}
 	}
+	start := time.Now()
 	f, err := it.Open()
 	if err != nil {
 		return send(chunk{err: err})
 	}
 	defer f.Close()
 	e := f.Entry()
-	if err := send(chunk{entry: &e}); err != nil {
+	if err := send(chunk{entry: &e, state: stateOf(f, start)}); err != nil {
 		return err
 	}
 	sum := sha256.New()

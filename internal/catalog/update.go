@@ -112,14 +112,6 @@ func (w *Writer) Replace(old, e *Entry) error {
 	return w.count(e, 1)
 }
 
-// Insert adds an entry that the parent did not have.
-func (w *Writer) Insert(e *Entry) error {
-	if err := w.Add(e); err != nil {
-		return err
-	}
-	return w.indexRow(e)
-}
-
 // Remove drops the row old of the parent.
 func (w *Writer) Remove(old *Entry) error {
 	w.version.Removed += countOf(old)
@@ -129,6 +121,7 @@ func (w *Writer) Remove(old *Entry) error {
 
 // deleteRow takes a row out of the table, the index and the counts.
 func (w *Writer) deleteRow(old *Entry) error {
+	w.dirty = true
 	if w.opts.Text && old.Type != tree.Dir {
 		// An index without content wants to be told what it held.
 		err := sqlitex.Execute(w.conn, "INSERT INTO text (text, rowid, path, meta) SELECT 'delete', "+textOf+" WHERE id = ?2",
@@ -172,18 +165,70 @@ func (w *Writer) AddWhiteout(v Whiteout) error {
 	return nil
 }
 
-// Whiteouts returns the whiteouts of the packs from first to last, in byte
-// order of their paths.
-func (w *Writer) Whiteouts(first, last int) ([]Whiteout, error) {
-	var out []Whiteout
-	err := sqlitex.Execute(w.conn, "SELECT path, pack FROM whiteout WHERE pack BETWEEN ? AND ? ORDER BY path, pack", &sqlitex.ExecOptions{
-		Args: []any{first, last},
+// Whiteouts yields the paths of the whiteouts of the packs from first to last,
+// in byte order, each once.
+func (w *Writer) Whiteouts(first, last int) iter.Seq2[string, error] {
+	const batch = 1000
+	return func(yield func(string, error) bool) {
+		behind := any(nil)
+		for {
+			var paths []string
+			err := sqlitex.Execute(w.conn, `SELECT DISTINCT path FROM whiteout WHERE pack BETWEEN ? AND ?
+				AND (?3 IS NULL OR path > ?3) ORDER BY path LIMIT ?4`, &sqlitex.ExecOptions{
+				Args: []any{first, last, behind, batch},
+				ResultFunc: func(s *sqlite.Stmt) error {
+					paths = append(paths, s.ColumnText(0))
+					return nil
+				},
+			})
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, p := range paths {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			if len(paths) < batch {
+				return
+			}
+			behind = paths[batch-1]
+		}
+	}
+}
+
+// Dirty says if anything differs from the parent so far.
+func (w *Writer) Dirty() bool { return w.dirty }
+
+// Find returns the row with this path and type as it is now, or nil.
+func (w *Writer) Find(path string, t tree.Type) (*Entry, error) {
+	reader := &DB{name: w.path, dataset: &Dataset{Prefix: w.opts.Prefix}}
+	var found *Entry
+	err := sqlitex.Execute(w.conn, "SELECT "+entryColumns+" FROM entry WHERE path = ?", &sqlitex.ExecOptions{
+		Args: []any{reader.dataset.column(path, t)},
 		ResultFunc: func(s *sqlite.Stmt) error {
-			out = append(out, Whiteout{s.ColumnText(0), s.ColumnInt(1)})
+			var err error
+			found, err = reader.scanEntry(s)
+			return err
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("catalog %q: %w", path, err)
+	}
+	return found, nil
+}
+
+// WhiteoutPacks returns the IDs of the packs that hold whiteouts.
+func (w *Writer) WhiteoutPacks() (map[int]bool, error) {
+	packs := map[int]bool{}
+	err := sqlitex.Execute(w.conn, "SELECT DISTINCT pack FROM whiteout", &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error {
+			packs[s.ColumnInt(0)] = true
 			return nil
 		},
 	})
-	return out, err
+	return packs, err
 }
 
 // Live returns what the entries of each pack take in its tar stream, in
@@ -231,6 +276,7 @@ func (w *Writer) InPacks(ctx context.Context, first, last int) iter.Seq2[*Entry,
 // Move changes where the row e says that its entry lies: Pack, Offset and, of
 // a file, Link.
 func (w *Writer) Move(e *Entry) error {
+	w.live[e.Pack] += e.footprint()
 	offset := any(nil)
 	if e.Type == tree.File {
 		offset = e.Offset

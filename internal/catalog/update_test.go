@@ -72,7 +72,7 @@ func (v version) next(t *testing.T, parent *catalog.DB) string {
 		delete(old, e.Path)
 		switch {
 		case o == nil:
-			err = w.Insert(e)
+			err = w.Add(e)
 		case o.SHA256 == e.SHA256:
 			err = w.Keep(o)
 		default:

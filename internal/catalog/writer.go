@@ -108,6 +108,7 @@ type Writer struct {
 	live    map[int]int64 // by pack
 	line    []byte
 	update  bool // it began as a copy
+	dirty   bool // it differs from what it began as
 }
 
 // Create begins a new catalog at path, where no file may be.
@@ -186,8 +187,14 @@ func (w *Writer) Add(e *Entry) error {
 	e.ID = w.id
 	w.version.Added += countOf(e)
 	w.version.BytesAdded += e.Size
+	w.dirty = true
 	if err := w.insert(e); err != nil {
 		return err
+	}
+	if w.update {
+		if err := w.indexRow(e); err != nil {
+			return err
+		}
 	}
 	return w.count(e, 1)
 }
@@ -416,6 +423,9 @@ func (w *Writer) finish(ds *Dataset) error {
 		return err
 	}
 	if err := w.finishVersion(ds); err != nil {
+		return err
+	}
+	if err := w.exec("UPDATE pack SET live = 0"); err != nil {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.live)) {

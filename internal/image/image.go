@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -28,6 +29,9 @@ const (
 	LabelFiles  = annotationPrefix + "files"  // the number of regular files
 	LabelBytes  = annotationPrefix + "bytes"  // the sum of their sizes
 	LabelDigest = annotationPrefix + "digest" // the dataset digest
+	// LabelCatalog lists the layers of the catalog by their numbers, from 0:
+	// the base and its deltas, oldest first.
+	LabelCatalog = annotationPrefix + "catalog"
 
 	AnnotationRole  = annotationPrefix + "role"  // "entrypoint", "data" or "catalog"
 	AnnotationTable = annotationPrefix + "table" // OFFSET:SIZE:SHA256 of a pack's frame table
@@ -78,6 +82,20 @@ func NewLayer(info *pack.Info, role Role) Layer {
 	return l
 }
 
+// DataLayer returns the layer of a pack that a catalog knows.
+func DataLayer(p *catalog.Pack) Layer {
+	return Layer{
+		Descriptor: ocispec.Descriptor{
+			MediaType:   p.MediaType,
+			Digest:      digest.Digest(p.Digest),
+			Size:        p.Size,
+			Annotations: map[string]string{AnnotationRole: string(RoleData)},
+		},
+		DiffID: digest.Digest(p.DiffID),
+		Role:   RoleData,
+	}
+}
+
 // ConfigOptions are what an image has beside its dataset.
 type ConfigOptions struct {
 	Arch   string // as in GOARCH
@@ -86,8 +104,8 @@ type ConfigOptions struct {
 }
 
 // Labels returns the labels of the config and annotations of the manifest
-// that describe ds: the one place where they come from.
-func Labels(ds *catalog.Dataset) map[string]string {
+// that describe ds and its layers: the one place where they come from.
+func Labels(ds *catalog.Dataset, layers []Layer) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, ds.Labels)
 	for k, v := range map[string]string{
@@ -102,6 +120,7 @@ func Labels(ds *catalog.Dataset) map[string]string {
 		LabelFiles:                    strconv.FormatInt(ds.Files, 10),
 		LabelBytes:                    strconv.FormatInt(ds.Bytes, 10),
 		LabelDigest:                   ds.Digest,
+		LabelCatalog:                  catalogLayers(layers),
 	} {
 		if v != "" {
 			labels[k] = v
@@ -120,7 +139,7 @@ func Config(ds *catalog.Dataset, layers []Layer, opts ConfigOptions) ([]byte, er
 			User:       opts.User,
 			Entrypoint: []string{"/" + EntrypointPath},
 			WorkingDir: "/",
-			Labels:     Labels(ds),
+			Labels:     Labels(ds, layers),
 		},
 		RootFS: ocispec.RootFS{Type: "layers"},
 	}
@@ -141,7 +160,7 @@ func Manifest(ds *catalog.Dataset, config ocispec.Descriptor, layers []Layer) ([
 		Versioned:   specs.Versioned{SchemaVersion: 2},
 		MediaType:   ocispec.MediaTypeImageManifest,
 		Config:      config,
-		Annotations: Labels(ds),
+		Annotations: Labels(ds, layers),
 	}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, l.Descriptor)
@@ -150,19 +169,30 @@ func Manifest(ds *catalog.Dataset, config ocispec.Descriptor, layers []Layer) ([
 }
 
 // Index returns the bytes of the image index over the manifests of several
-// architectures.
-func Index(ds *catalog.Dataset, manifests []ocispec.Descriptor) ([]byte, error) {
+// architectures, whose layers have the same places.
+func Index(ds *catalog.Dataset, layers []Layer, manifests []ocispec.Descriptor) ([]byte, error) {
 	return json.Marshal(ocispec.Index{
 		Versioned:   specs.Versioned{SchemaVersion: 2},
 		MediaType:   ocispec.MediaTypeImageIndex,
 		Manifests:   manifests,
-		Annotations: Labels(ds),
+		Annotations: Labels(ds, layers),
 	})
 }
 
 // Describe returns the descriptor of a document.
 func Describe(mediaType string, doc []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(doc), Size: int64(len(doc))}
+}
+
+// catalogLayers returns the value of LabelCatalog.
+func catalogLayers(layers []Layer) string {
+	var numbers []string
+	for i, l := range layers {
+		if l.Role == RoleCatalog {
+			numbers = append(numbers, strconv.Itoa(i))
+		}
+	}
+	return strings.Join(numbers, ",")
 }
 
 // formatLocation returns loc as it stands in an annotation.

@@ -74,7 +74,7 @@ func build(t testing.TB, b blobs, archs ...string) ocispec.Descriptor {
 	if len(manifests) == 1 {
 		return manifests[0]
 	}
-	return b.add(ocispec.MediaTypeImageIndex, must(image.Index(dataset(), manifests)))
+	return b.add(ocispec.MediaTypeImageIndex, must(image.Index(dataset(), layers(), manifests)))
 }
 
 // What was written is parsed, and each reader gets the manifest for its
@@ -93,10 +93,10 @@ func TestParse(t *testing.T) {
 		if diff := cmp.Diff(layers(), img.Layers); diff != "" {
 			t.Error(diff)
 		}
-		if diff := cmp.Diff(image.Labels(dataset()), img.Labels); diff != "" {
+		if diff := cmp.Diff(image.Labels(dataset(), layers()), img.Labels); diff != "" {
 			t.Error(diff)
 		}
-		l := img.Catalog()
+		l := img.Catalog()[0]
 		if loc, ok := l.TableLocation(); !ok || *loc != (pack.Location{Offset: 12, Size: 34, SHA256: [32]byte{1, 2}}) {
 			t.Errorf("table at %v", loc)
 		}
@@ -115,7 +115,7 @@ func TestDocuments(t *testing.T) {
 	if err := json.Unmarshal(b[root.Digest], &m); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(image.Labels(dataset()), m.Annotations); diff != "" {
+	if diff := cmp.Diff(image.Labels(dataset(), layers()), m.Annotations); diff != "" {
 		t.Errorf("annotations are not the labels: %s", diff)
 	}
 	for k, want := range map[string]string{
@@ -175,6 +175,9 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"an image of others", func(m *ocispec.Manifest, c *ocispec.Image) { c.Config.Labels = nil }, "not a data container"},
 		{"an artifact", func(m *ocispec.Manifest, c *ocispec.Image) { m.Config.MediaType = "application/x" }, "not a data container"},
+		{"no catalog", func(m *ocispec.Manifest, c *ocispec.Image) { delete(c.Config.Labels, image.LabelCatalog) }, "names no layers"},
+		{"a catalog outside", func(m *ocispec.Manifest, c *ocispec.Image) { c.Config.Labels[image.LabelCatalog] = "4" }, "names no layers"},
+		{"two names for one layer", func(m *ocispec.Manifest, c *ocispec.Image) { c.Config.Labels[image.LabelCatalog] = "3,3" }, "names no layers"},
 		{"a newer format", func(m *ocispec.Manifest, c *ocispec.Image) { c.Config.Labels[image.LabelFormat] = "9" }, "newer cdb"},
 		{"missing layers", func(m *ocispec.Manifest, c *ocispec.Image) { m.Layers = m.Layers[:1] }, "1 layers for 4 diffIDs"},
 		{"no layers", func(m *ocispec.Manifest, c *ocispec.Image) { m.Layers, c.RootFS.DiffIDs = nil, nil }, "0 layers"},

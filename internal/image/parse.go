@@ -86,6 +86,39 @@ func Parse(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch str
 	return img, nil
 }
 
+// Blobs returns all that the image root is made of, each once: of an index the
+// blobs of all its manifests, then what names them.
+func Blobs(ctx context.Context, fetch Fetcher, root ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	var blobs []ocispec.Descriptor
+	seen := map[digest.Digest]bool{}
+	add := func(descs ...ocispec.Descriptor) {
+		for _, d := range descs {
+			if !seen[d.Digest] {
+				seen[d.Digest] = true
+				blobs = append(blobs, d)
+			}
+		}
+	}
+	manifests := []ocispec.Descriptor{root}
+	if root.MediaType == ocispec.MediaTypeImageIndex || root.MediaType == dockerIndex {
+		var index ocispec.Index
+		if err := document(ctx, fetch, root, &index); err != nil {
+			return nil, err
+		}
+		manifests = index.Manifests
+	}
+	for _, desc := range manifests {
+		var m ocispec.Manifest
+		if err := document(ctx, fetch, desc, &m); err != nil {
+			return nil, err
+		}
+		add(m.Layers...)
+		add(m.Config, desc)
+	}
+	add(root)
+	return blobs, nil
+}
+
 // choose picks a manifest of an index.
 func choose(index *ocispec.Index, arch string) (ocispec.Descriptor, error) {
 	linux := slices.DeleteFunc(slices.Clone(index.Manifests), func(d ocispec.Descriptor) bool {
@@ -124,8 +157,7 @@ func document(ctx context.Context, fetch Fetcher, desc ocispec.Descriptor, doc a
 	return nil
 }
 
-// setLayers finds the roles of layers: by annotations where they survived,
-// else by their places.
+// setLayers finds the roles of layers.
 func (img *Image) setLayers(descs []ocispec.Descriptor, diffIDs []digest.Digest) error {
 	if img.Labels[LabelFormat] == "" {
 		return fmt.Errorf("%w: it has no label %s", ErrNoDataContainer, LabelFormat)
@@ -138,19 +170,32 @@ func (img *Image) setLayers(descs []ocispec.Descriptor, diffIDs []digest.Digest)
 	}
 	for i, d := range descs {
 		role := RoleData
-		switch i {
-		case 0:
+		if i == 0 {
 			role = RoleEntrypoint
-		case len(descs) - 1:
-			role = RoleCatalog
 		}
 		img.Layers = append(img.Layers, Layer{Descriptor: d, DiffID: diffIDs[i], Role: role})
+	}
+	for number := range strings.SplitSeq(img.Labels[LabelCatalog], ",") {
+		i, err := strconv.Atoi(number)
+		if err != nil || i < 1 || i >= len(descs) || img.Layers[i].Role == RoleCatalog {
+			return fmt.Errorf("label %s: %q names no layers", LabelCatalog, img.Labels[LabelCatalog])
+		}
+		img.Layers[i].Role = RoleCatalog
 	}
 	return nil
 }
 
-// Catalog returns the layer that holds the catalog.
-func (img *Image) Catalog() Layer { return img.Layers[len(img.Layers)-1] }
+// Catalog returns the layers that hold the catalog: the base and its deltas,
+// oldest first.
+func (img *Image) Catalog() []Layer {
+	var layers []Layer
+	for _, l := range img.Layers {
+		if l.Role == RoleCatalog {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
 
 // TableLocation returns where the frame table of l lies, if its annotations
 // say it.

@@ -25,6 +25,8 @@ type Plan struct {
 	// Starts are the ordinals, from 0, of the entries that begin a pack. The
 	// first is 0.
 	Starts []int64
+	// Target is the target size, in bytes of tar stream.
+	Target int64
 }
 
 // NewPlan cuts a tree into packs. A cut depends on names and sizes near it
@@ -103,7 +105,7 @@ func folderSizes(entries iter.Seq2[*tree.Entry, error]) ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
-		for len(stack) > 0 && !within(e.Path, stack[len(stack)-1].path) {
+		for len(stack) > 0 && !tree.Within(e.Path, stack[len(stack)-1].path) {
 			pop()
 		}
 		if e.Type == tree.Dir {
@@ -118,11 +120,6 @@ func folderSizes(entries iter.Seq2[*tree.Entry, error]) ([]int64, error) {
 		pop()
 	}
 	return sizes, nil
-}
-
-// within says if path lies in folder dir (or is it).
-func within(path, dir string) bool {
-	return dir == "" || len(path) >= len(dir) && path[:len(dir)] == dir && (len(path) == len(dir) || path[len(dir)] == '/')
 }
 
 // A cutter walks over units and decides where packs begin.
@@ -155,7 +152,7 @@ func cut(entries iter.Seq2[*tree.Entry, error], folders []int64, target int64) (
 			folder++
 		}
 		switch {
-		case inUnit && within(e.Path, unit): // counted with its unit
+		case inUnit && tree.Within(e.Path, unit): // counted with its unit
 		case whole:
 			unit, inUnit = e.Path, true
 			c.unit(e.Path, size, ordinal)
@@ -165,7 +162,7 @@ func cut(entries iter.Seq2[*tree.Entry, error], folders []int64, target int64) (
 		}
 		ordinal++
 	}
-	return &Plan{Starts: c.starts}, nil
+	return &Plan{Starts: c.starts, Target: target}, nil
 }
 
 // unit takes the next unit, which begins with entry number ordinal.

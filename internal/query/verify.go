@@ -128,7 +128,7 @@ func (v *verifier) merge(ctx context.Context) error {
 		case have == nil:
 			c = -1
 		default:
-			c = comparePaths(&want.Entry, have)
+			c = tree.Compare(&want.Entry, have)
 		}
 		switch {
 		case c == 0:
@@ -164,11 +164,6 @@ func pullHave(next func() (*tree.Entry, error, bool)) (e *tree.Entry, unreadable
 		return nil, nil, err
 	}
 	return e, err, nil
-}
-
-// comparePaths orders paths as a walk of the tree meets them.
-func comparePaths(a, b *tree.Entry) int {
-	return tree.CompareNames(a.Path, a.Type == tree.Dir && a.Path != "", b.Path, b.Type == tree.Dir && b.Path != "")
 }
 
 // pair compares an entry with what is in its place.

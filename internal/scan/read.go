@@ -32,6 +32,27 @@ func (l *Listing) Entries() iter.Seq2[*tree.Entry, error] {
 	}
 }
 
+// A State is an entry and the state that the scan found it in.
+type State struct {
+	tree.Entry
+	Stat Stat
+}
+
+// States iterates as [Listing.Entries] does.
+func (l *Listing) States() iter.Seq2[*State, error] {
+	return func(yield func(*State, error) bool) {
+		for r, err := range l.records() {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&State{l.entry(r), r.stat()}, nil) {
+				return
+			}
+		}
+	}
+}
+
 // records iterates over the spool, up to the first error.
 func (l *Listing) records() iter.Seq2[*record, error] {
 	return func(yield func(*record, error) bool) {

@@ -76,6 +76,9 @@ const settledAfter = 2*time.Second + 100*time.Millisecond
 //     that time after it was read;
 //   - if the clock is set back, and a change meets the very nanoseconds of the
 //     one before;
+//   - for some seconds to a minute after another machine changed a file on a
+//     network file system, while the client here still serves the state it has
+//     cached;
 //   - for file systems in user space that make up a time of change, as those
 //     over SFTP or object stores do, if a change keeps size and time of
 //     modification;

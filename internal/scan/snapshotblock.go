@@ -106,7 +106,7 @@ func (b *blockReader) read(at int64) (typ byte, payload []byte, next int64, err 
 		return 0, nil, 0, errDamaged
 	}
 	if _, err := b.r.ReadAt(head[:], at); err != nil {
-		return 0, nil, 0, errors.Join(errDamaged, err)
+		return 0, nil, 0, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	n := int64(binary.LittleEndian.Uint32(head[1:]))
 	if n > maxBlock || n > b.size-at-blockHead {
@@ -118,7 +118,7 @@ func (b *blockReader) read(at int64) (typ byte, payload []byte, next int64, err 
 	block := b.buf[:blockHead+n]
 	copy(block, head[:])
 	if _, err := b.r.ReadAt(block[blockHead:], at+blockHead); err != nil && n > 0 {
-		return 0, nil, 0, errors.Join(errDamaged, err)
+		return 0, nil, 0, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if string(b.sum(at, block)) != string(head[blockHead-sumSize:]) {
 		return 0, nil, 0, errDamaged

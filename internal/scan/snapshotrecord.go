@@ -331,5 +331,8 @@ func (rr *recordReader) rare(f uint64, typ byte, r *Record) {
 			k := d.string()
 			r.Xattrs[k] = d.string()
 		}
+		if len(r.Xattrs) == 0 {
+			d.fail()
+		}
 	}
 }

@@ -193,6 +193,21 @@ type Image struct {
 	Err error
 }
 
+// Latest returns the image with this name, whatever its tag, that was
+// published last. The error wraps ErrNotFound if there is none.
+func (l *Local) Latest(ctx context.Context, name string) (ocispec.Descriptor, error) {
+	index, err := l.layout.index()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	for _, d := range slices.Backward(index.Manifests) {
+		if have, _ := cutTag(d.Annotations[ocispec.AnnotationRefName]); have == name {
+			return d, ctx.Err()
+		}
+	}
+	return ocispec.Descriptor{}, fmt.Errorf("find %q in local store: %w", name, ErrNotFound)
+}
+
 // List returns all images by name and tag. A damaged image is listed with its
 // Err set.
 func (l *Local) List(ctx context.Context) ([]Image, error) {

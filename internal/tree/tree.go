@@ -101,7 +101,21 @@ func CompareNames(a string, aIsDir bool, b string, bIsDir bool) int {
 	if c := strings.Compare(a[:n], b[:n]); c != 0 {
 		return c
 	}
-	return int(charAt(a, n, aIsDir)) - int(charAt(b, n, bIsDir))
+	if c := int(charAt(a, n, aIsDir)) - int(charAt(b, n, bIsDir)); c != 0 {
+		return c
+	}
+	return len(a) - len(b)
+}
+
+// Compare orders the entries of a tree as such a walk yields them: the root,
+// then in byte order of paths, where those of folders end in a slash.
+func Compare(a, b *Entry) int {
+	return CompareNames(a.Path, a.Type == Dir && a.Path != "", b.Path, b.Type == Dir && b.Path != "")
+}
+
+// Within says if path is in the folder dir or is dir itself.
+func Within(path, dir string) bool {
+	return dir == "" || strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
 }
 
 // charAt returns the byte of name at i, where the name of a folder ends in a

@@ -30,6 +30,8 @@ type writer struct {
 	pinned string            // reference to print, without the digest
 	use    *os.File          // holds the lock against collection, or nil
 
+	created bool // the folder was not there before
+
 	mu      sync.Mutex
 	closed  bool
 	uploads map[*upload]bool
@@ -40,6 +42,7 @@ var _ Target = (*writer)(nil)
 // openWriter makes what is missing of a layout in dir.
 func openWriter(dir, place string) (*writer, error) {
 	wrap := func(err error) (*writer, error) { return nil, fmt.Errorf("write %s: %w", place, err) }
+	_, statErr := os.Lstat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return wrap(err)
 	}
@@ -47,7 +50,7 @@ func openWriter(dir, place string) (*writer, error) {
 	if err != nil {
 		return wrap(err)
 	}
-	w := &writer{Layout: &Layout{dir: dir, place: place}, root: root, uploads: map[*upload]bool{}}
+	w := &writer{Layout: &Layout{dir: dir, place: place}, root: root, uploads: map[*upload]bool{}, created: errors.Is(statErr, fs.ErrNotExist)}
 	if err := w.prepare(); err != nil {
 		root.Close()
 		return wrap(err)
@@ -281,6 +284,23 @@ func syncDir(root *os.Root, name string) error {
 	return ignore(d.Sync(), unix.EINVAL, unix.ENOTSUP)
 }
 
+// removeUnused removes a layout that this writer made, if no image came into
+// it. (Blobs of a layout that was there may be in use by somebody else.)
+func (w *writer) removeUnused() error {
+	lock, err := w.root.OpenFile("oci-layout", os.O_RDWR, 0)
+	if err != nil {
+		return nil // it is gone already
+	}
+	defer lock.Close()
+	if err := waitLock(context.Background(), lock, exclusive); err != nil {
+		return err
+	}
+	if index, err := w.index(); err != nil || len(index.Manifests) > 0 {
+		return nil // it is in use
+	}
+	return os.RemoveAll(w.dir)
+}
+
 // Close drops open uploads and the lock.
 func (w *writer) Close() error {
 	w.mu.Lock()
@@ -299,6 +319,8 @@ func (w *writer) Close() error {
 	w.root.Remove(tempDir) // as long as nobody else has files there
 	if w.use != nil {
 		errs = append(errs, w.use.Close())
+	} else if w.created {
+		errs = append(errs, w.removeUnused())
 	}
 	return errors.Join(append(errs, w.root.Close())...)
 }

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/pack"
+	"github.com/data-containers/cdb/internal/scan"
+	"github.com/data-containers/cdb/internal/ui"
+)
+
+// A buildRun is one run of the command build.
+type buildRun struct {
+	*app
+	opts        cdb.BuildOptions
+	compression string
+	labels      []string
+	json        bool
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	b := &buildRun{app: a}
+	cmd := &cobra.Command{
+		Use:   "build SRC [-t NAME[:TAG]] [-o DEST] [FLAGS]",
+		Short: "Make a data container of a folder or a file",
+		Long: `Make a data container of the folder or the single file SRC, in one pass over
+the data. Its pinned reference is printed: the image by its digest.
+
+Without -o the image goes into the local store, under the name that -t gives.
+DEST is one of
+  oci:DIR[:TAG]          an OCI layout; one that exists gets one image more
+  FILE.tar               one file that "docker load", "podman load", skopeo and
+                         containerd take, with the name that -t gives
+  docker-daemon:NAME[:TAG]
+                         the local Docker
+
+If the local store has an image of the same name, the build makes a new version
+of it: files that did not change since the last build are not read again, and
+only what changed is packed and added on top. --no-parent builds from nothing.
+
+The same data gives the same digest, wherever and whenever it is built. (A new
+version depends on its parent too.) What
+cannot be read, and sockets, devices and pipes, is named and left out, and the
+exit code is 3. Files .cdbignore, like --exclude, say what does not belong to
+the data, in the syntax of .gitignore.`,
+		Example: `  cdb build photos -t photos:2024
+  cdb build photos -o photos.tar -t photos:2024 --title "Photos" --license CC-BY-4.0
+  cdb build . -o oci:../layout:v1 --exclude '*.tmp' --exclude /cache
+  cdb build measurements.csv -o docker-daemon:measurements --label lab=12
+  cdb build photos -t photos:2025 -m "those of May"
+  SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
+		Args:              arguments(1, 1, "one SRC, a folder or a file"),
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return b.run(cmd.Context(), args[0])
+		},
+	}
+	b.flags(cmd.Flags())
+	for flag, values := range map[string][]string{
+		"compression": {"gzip", "zstd", "none"},
+		"arch":        architectures(),
+	} {
+		// The flags were just defined.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+func (b *buildRun) flags(f *pflag.FlagSet) {
+	o := &b.opts
+	f.StringVarP(&o.Name, "tag", "t", "", "`NAME[:TAG]` of the image (default tag latest)")
+	f.StringVarP(&o.Output, "output", "o", "", "where the image goes: `DEST` (default the local store)")
+	f.StringVar(&o.Prefix, "prefix", "/data", "`folder` of the data in the image")
+	f.StringArrayVar(&o.Exclude, "exclude", nil, "leave out what the `pattern` matches (gitignore syntax); may be repeated")
+	f.StringVar(&b.compression, "compression", "gzip", "of layers: gzip, zstd or none")
+	f.StringSliceVar(&o.Arch, "arch", architectures(), "architectures that the image runs on")
+	f.BoolVar(&o.Strict, "strict", false, "fail instead of leaving out what cannot be read")
+	f.BoolVar(&o.Volume, "volume", false, "declare the data folder a volume (Docker copies it at each run)")
+	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
+	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
+	f.StringVar(&o.Title, "title", "", "title of the dataset")
+	f.StringVar(&o.Description, "description", "", "description of the dataset")
+	f.StringVar(&o.License, "license", "", "its licence, an SPDX expression such as CC-BY-4.0")
+	f.StringVar(&o.Version, "version", "", "version of the dataset")
+	f.StringVar(&o.Author, "author", "", "who made the dataset")
+	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the image; may be repeated")
+	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
+	f.BoolVar(&o.NoParent, "no-parent", false, "build from nothing: the image depends on the data alone")
+	f.BoolVar(&o.Rehash, "rehash", false, "read every file, even if it looks unchanged")
+	f.StringVarP(&o.Message, "message", "m", "", "what changed in this version, for \"cdb log\"")
+	f.BoolVar(&b.json, "json", false, "print a JSON object instead of the reference")
+}
+
+// architectures are those that there are entrypoints for.
+func architectures() []string { return []string{"amd64", "arm64"} }
+
+func (b *buildRun) run(ctx context.Context, src string) error {
+	if err := b.complete(); err != nil {
+		return err
+	}
+	var progress cdb.Progress
+	b.opts.Progress = &progress
+	begin := time.Now()
+	stop := b.talk.Progress(func() ui.Sample { return ui.Sample(progress.Sample()) })
+	result, err := cdb.Build(ctx, src, b.opts)
+	stop()
+	if err != nil {
+		if ctx.Err() != nil && b.opts.Output == "" {
+			b.talk.Note("\"cdb gc\" frees what was written so far")
+		}
+		return err
+	}
+	seconds := time.Since(begin).Seconds()
+	b.report(src, result, seconds)
+	if b.json {
+		err = ui.NewJSON(b.stdout).Print(newBuildJSON(result, seconds))
+	} else {
+		_, err = fmt.Fprintln(b.stdout, result.Ref)
+	}
+	if err == nil && len(result.Skipped) > 0 {
+		err = exitCode(ui.ExitIncomplete)
+	}
+	return err
+}
+
+// complete checks flags and the environment, and turns them into options.
+func (b *buildRun) complete() error {
+	o := &b.opts
+	if o.Name == "" && o.Output == "" {
+		return usageError("build: say where the image goes: -t NAME puts it into the local store, -o DEST elsewhere")
+	}
+	var err error
+	if o.Compression, err = pack.ParseCompression(b.compression); err != nil {
+		return usageError(err.Error())
+	}
+	if o.Labels, err = parseLabels(b.labels); err != nil {
+		return err
+	}
+	if o.Epoch, err = parseEpoch(b.getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return err
+	}
+	o.Places = b.places()
+	o.Entrypoint = b.entrypoint
+	return b.checkArch()
+}
+
+// checkArch puts architectures in one order, whatever that of the flag, and
+// sees that their entrypoints are there before any data is read.
+func (b *buildRun) checkArch() error {
+	slices.Sort(b.opts.Arch)
+	b.opts.Arch = slices.Compact(b.opts.Arch)
+	if len(b.opts.Arch) == 0 {
+		return usagef("build: --arch names no architecture; known are %s", strings.Join(architectures(), ", "))
+	}
+	for _, arch := range b.opts.Arch {
+		if !slices.Contains(architectures(), arch) {
+			return usagef("build: architecture %q: known are %s", arch, strings.Join(architectures(), ", "))
+		}
+		f, err := b.entrypoints.Open("linux-" + arch)
+		if err != nil {
+			return entrypointError(err)
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// entrypoint returns the program for an architecture.
+func (b *buildRun) entrypoint(arch string) ([]byte, error) {
+	program, err := fs.ReadFile(b.entrypoints, "linux-"+arch)
+	if err != nil {
+		return nil, entrypointError(err)
+	}
+	return program, nil
+}
+
+func entrypointError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("build: this cdb was built without entrypoints; build it with \"make build\"")
+	}
+	return fmt.Errorf("build: read entrypoint: %w", err)
+}
+
+func parseLabels(list []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, l := range list {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return nil, usagef("build: label %q: give KEY=VALUE", l)
+		}
+		labels[key] = value
+	}
+	return labels, nil
+}
+
+// parseEpoch reads SOURCE_DATE_EPOCH, seconds since 1970.
+func parseEpoch(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	const endOf9999 = 253402300799
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > endOf9999 {
+		return time.Time{}, usagef("build: SOURCE_DATE_EPOCH %q in the environment: must be a number of seconds since 1970", s)
+	}
+	return time.Unix(n, 0).UTC(), nil
+}
+
+// report says what was made, and what was not.
+func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
+	ds := r.Dataset
+	verb := "built"
+	if r.Unchanged {
+		verb = "nothing changed since"
+	}
+	b.talk.Note("%s %s: %s, %s, %s, %s; %s in %s, %s", verb, r.Ref,
+		ui.Plural(ds.Files, "file"), ui.Plural(ds.Links, "link"), ui.Plural(ds.Dirs, "folder"), ui.Bytes(ds.Bytes),
+		ui.Bytes(r.Size), ui.Plural(int64(r.Packs), "pack"), ui.Seconds(seconds))
+	for _, s := range r.Skipped {
+		b.talk.Warn("skipped %s: %v", filepath.Join(src, s.Path), s.Err)
+	}
+	if n := len(r.Skipped); n > 0 {
+		b.talk.Warn("%s left out; --strict makes that an error", ui.Plural(int64(n), "input"))
+	}
+}
+
+// A buildJSON is what --json prints.
+type buildJSON struct {
+	Ref           string     `json:"ref"`
+	Digest        string     `json:"digest"`
+	DatasetDigest string     `json:"datasetDigest"`
+	Files         int64      `json:"files"`
+	Bytes         int64      `json:"bytes"`
+	Links         int64      `json:"links"`
+	Dirs          int64      `json:"dirs"`
+	Packs         int        `json:"packs"`
+	Size          int64      `json:"size"` // of all layers
+	Parent        string     `json:"parent,omitempty"`
+	Unchanged     bool       `json:"unchanged"`
+	Skipped       []skipJSON `json:"skipped"`
+	Seconds       float64    `json:"seconds"`
+}
+
+type skipJSON struct {
+	pathJSON
+	Error string `json:"error"`
+}
+
+func newBuildJSON(r *cdb.BuildResult, seconds float64) buildJSON {
+	ds := r.Dataset
+	out := buildJSON{
+		Ref: r.Ref, Digest: r.Digest, DatasetDigest: ds.Digest,
+		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs,
+		Packs: r.Packs, Size: r.Size, Parent: r.Parent, Unchanged: r.Unchanged, Skipped: []skipJSON{}, Seconds: seconds,
+	}
+	for _, s := range r.Skipped {
+		out.Skipped = append(out.Skipped, newSkipJSON(s))
+	}
+	return out
+}
+
+func newSkipJSON(s scan.Skip) skipJSON { return skipJSON{newPathJSON(s.Path), s.Err.Error()} }

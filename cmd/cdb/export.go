@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/ui"
+)
+
+// An exportRun is one run of the command export.
+type exportRun struct {
+	*app
+	dst  string
+	opts cdb.ExportOptions
+	json bool
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	x := &exportRun{app: a}
+	cmd := &cobra.Command{
+		Use:   "export IMAGE [PATH...] -o DIR [FLAGS]",
+		Short: "Write files into a folder",
+		Long: `Write the files of an image, or those that PATH names, into the folder DIR,
+which is made if need be. They get the paths that they have below the folder of
+the data: /data/a/b becomes DIR/a/b. Names, modes, times and links are restored,
+every byte is checked, and nothing is ever written outside DIR. Files that are
+there already are an error, unless --overwrite replaces them.`,
+		Example: `  cdb export photos -o photos
+  cdb export photos.tar /data/2024 /data/README.md -o some --overwrite`,
+		Args:              arguments(1, many, "an IMAGE"),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if x.dst == "" {
+				return usageError("export: say where to: -o DIR")
+			}
+			return a.with(cmd.Context(), args[0], func(c *cdb.Container) error {
+				return x.run(cmd.Context(), c, args[1:])
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&x.dst, "output", "o", "", "write into the folder `DIR`")
+	cmd.Flags().BoolVar(&x.opts.Overwrite, "overwrite", false, "replace files that are there already")
+	cmd.Flags().BoolVar(&x.opts.Owners, "owners", false, "restore owner and group, which only root can")
+	cmd.Flags().BoolVar(&x.json, "json", false, "print a JSON object with what was written")
+	_ = cmd.MarkFlagDirname("output") // the flag was just defined
+	return cmd
+}
+
+func (x *exportRun) run(ctx context.Context, c *cdb.Container, paths []string) error {
+	var progress cdb.Progress
+	x.opts.Paths, x.opts.Progress = paths, &progress
+	stop := x.talk.Progress(func() ui.Sample { return ui.Sample(progress.Sample()) })
+	res, err := c.Export(ctx, x.dst, x.opts)
+	stop()
+	if err != nil {
+		return err
+	}
+	x.talk.Note("wrote %s (%s), %s and %s to %s", ui.Plural(res.Files, "file"), ui.Bytes(res.Bytes),
+		ui.Plural(res.Links, "link"), ui.Plural(res.Dirs, "folder"), x.dst)
+	if !x.json {
+		return nil
+	}
+	return ui.NewJSON(x.stdout).Print(struct {
+		Files int64 `json:"files"`
+		Bytes int64 `json:"bytes"`
+		Links int64 `json:"links"`
+		Dirs  int64 `json:"dirs"`
+	}{res.Files, res.Bytes, res.Links, res.Dirs})
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/ui"
+)
+
+func (a *app) infoCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "info IMAGE [--json]",
+		Short: "Describe an image and its dataset",
+		Long: `Describe an image: what is known of its dataset, what it runs on, and which
+layers it is made of.`,
+		Example:           "  cdb info photos\n  cdb info photos.tar --json",
+		Args:              arguments(1, 1, "one IMAGE"),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), args[0], func(c *cdb.Container) error {
+				return a.info(cmd.Context(), c, asJSON)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+func (a *app) info(ctx context.Context, c *cdb.Container, asJSON bool) error {
+	info, err := newInfoJSON(ctx, c)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return ui.NewJSON(a.stdout).Print(info)
+	}
+	return ui.Table(a.stdout, nil, info.table())
+}
+
+// An infoJSON is what is known of an image.
+type infoJSON struct {
+	Ref           string            `json:"ref"`
+	Digest        string            `json:"digest"`
+	DatasetDigest string            `json:"datasetDigest"`
+	Title         string            `json:"title"`
+	Description   string            `json:"description"`
+	License       string            `json:"license"`
+	Version       string            `json:"version"`
+	Author        string            `json:"author"`
+	Created       string            `json:"created"`
+	Generator     string            `json:"generator"`
+	Prefix        string            `json:"prefix"`
+	Preserved     bool              `json:"preserved"`
+	FullText      bool              `json:"fullText"`
+	Files         int64             `json:"files"`
+	Bytes         int64             `json:"bytes"`
+	Links         int64             `json:"links"`
+	Dirs          int64             `json:"dirs"`
+	Packs         int               `json:"packs"`
+	Size          int64             `json:"size"` // of the layers of one platform
+	Platforms     []string          `json:"platforms"`
+	Labels        map[string]string `json:"labels"`
+	Layers        []layerJSON       `json:"layers"`
+}
+
+type layerJSON struct {
+	Role      string `json:"role"`
+	Digest    string `json:"digest"`
+	DiffID    string `json:"diffID"`
+	MediaType string `json:"mediaType"`
+	Size      int64  `json:"size"`
+}
+
+func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
+	packs, err := c.Catalog().Packs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ds := c.Catalog().Dataset()
+	info := &infoJSON{
+		Ref: c.Ref, Digest: c.Image.Root.Digest.String(), DatasetDigest: ds.Digest,
+		Title: ds.Title, Description: ds.Description, License: ds.License, Version: ds.Version, Author: ds.Author,
+		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator,
+		Prefix: ds.Prefix, Preserved: ds.Preserved, FullText: c.Catalog().HasText(),
+		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs, Packs: len(packs),
+		Labels: ds.Labels,
+	}
+	for _, p := range c.Image.Platforms {
+		info.Platforms = append(info.Platforms, p.OS+"/"+p.Architecture)
+	}
+	for _, l := range c.Image.Layers {
+		info.Size += l.Size
+		info.Layers = append(info.Layers, layerJSON{
+			Role: string(l.Role), Digest: l.Digest.String(), DiffID: l.DiffID.String(), MediaType: l.MediaType, Size: l.Size,
+		})
+	}
+	return info, nil
+}
+
+// table is the same for people, without what is empty.
+func (i *infoJSON) table() [][]string {
+	bytes := func(n int64) string { return fmt.Sprintf("%s (%s)", ui.Count(n), ui.Bytes(n)) }
+	rows := [][]string{
+		{"Image:", i.Ref},
+		{"Digest:", i.Digest},
+		{"Dataset:", i.DatasetDigest},
+		{"Title:", i.Title},
+		{"Description:", i.Description},
+		{"Version:", i.Version},
+		{"Author:", i.Author},
+		{"Licence:", i.License},
+		{"Created:", i.Created},
+		{"Generator:", i.Generator},
+		{"Folder:", i.Prefix},
+		{"Files:", ui.Count(i.Files)},
+		{"Folders:", ui.Count(i.Dirs)},
+		{"Links:", ui.Count(i.Links)},
+		{"Bytes:", bytes(i.Bytes)},
+		{"Packed:", fmt.Sprintf("%s in %s", bytes(i.Size), ui.Plural(int64(i.Packs), "pack"))},
+		{"Platforms:", strings.Join(i.Platforms, ", ")},
+	}
+	rows = slices.DeleteFunc(rows, func(r []string) bool { return r[1] == "" })
+	for _, k := range slices.Sorted(maps.Keys(i.Labels)) {
+		rows = append(rows, []string{"Label:", k + "=" + i.Labels[k]})
+	}
+	for _, l := range i.Layers {
+		rows = append(rows, []string{"Layer:", fmt.Sprintf("%s  %-10s  %s", l.Digest, l.Role, ui.Bytes(l.Size))})
+	}
+	return rows
+}

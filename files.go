@@ -134,33 +134,6 @@ func (i entryInfo) ModTime() time.Time { return i.e.ModTime }
 func (i entryInfo) IsDir() bool        { return i.e.Type == tree.Dir }
 func (i entryInfo) Sys() any           { return i.e }
 
-// Walk yields what the data layers hold, whatever the catalog says: their
-// entries in the order of the tree, each folder once.
-func (f *Files) Walk(ctx context.Context) iter.Seq2[*tree.Entry, error] {
-	return func(yield func(*tree.Entry, error) bool) {
-		last := ""
-		begun := false
-		for i := range f.c.Image.Layers {
-			if f.c.Image.Layers[i].Role != image.RoleData {
-				continue
-			}
-			for e, err := range f.walkLayer(ctx, &f.c.Image.Layers[i]) {
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				if e.Type == tree.Dir && begun && tree.Within(last, e.Path) {
-					continue // repeated at the begin of a pack
-				}
-				last, begun = e.Path, true
-				if !yield(e, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // walkLayer yields the entries of a layer that lie in the data folder.
 func (f *Files) walkLayer(ctx context.Context, l *image.Layer) iter.Seq2[*tree.Entry, error] {
 	return func(yield func(*tree.Entry, error) bool) {

@@ -162,25 +162,27 @@ func (b *build) versionLayers(ctx context.Context, cat *catalog.Writer, packs []
 	if err != nil {
 		return nil, err
 	}
-	ids := map[string]int{}
-	for _, p := range packs {
-		ids[p.DiffID] = p.ID
-	}
 	var layers []image.Layer
 	for _, l := range b.parent.Image.Layers[1:] {
-		id, isPack := ids[l.DiffID.String()]
-		by, moved := replaced[id]
-		switch {
-		case l.Role != image.RoleData || isPack && !moved:
-			if err := copyBlob(ctx, b.parent.source, b.target, l.Descriptor); err != nil {
-				return nil, err
+		if l.Role == image.RoleData {
+			// Packs are in the order of layers. Their digests do not tell
+			// them apart: the same whiteouts may come again.
+			if len(packs) == 0 || packs[0].DiffID != l.DiffID.String() {
+				return nil, fmt.Errorf("%w: layer %s is not the next pack of the catalog", catalog.ErrFormat, l.Digest)
 			}
-			layers = append(layers, l)
-		default:
-			for _, p := range by {
-				layers = append(layers, p.Layer)
+			id := packs[0].ID
+			packs = packs[1:]
+			if by, moved := replaced[id]; moved {
+				for _, p := range by {
+					layers = append(layers, p.Layer)
+				}
+				continue
 			}
 		}
+		if err := copyBlob(ctx, b.parent.source, b.target, l.Descriptor); err != nil {
+			return nil, err
+		}
+		layers = append(layers, l)
 	}
 	for _, p := range top {
 		layers = append(layers, p.Layer)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -189,8 +190,13 @@ func evolve(t *testing.T, rnd *rand.Rand, dir string, changes int) {
 				err = os.RemoveAll(p)
 			}
 			if err == nil {
-				err = os.WriteFile(p, noise(rnd.IntN(3000)+1), 0o644)
+				err = os.WriteFile(p, noise(rnd.IntN(4)*rnd.IntN(1000)+1), 0o644)
 			}
+		}
+		// Few different times, so that the same things come again.
+		when := time.Unix(1e9+int64(rnd.IntN(3)), 0)
+		if info, e := os.Lstat(p); e == nil && info.Mode()&os.ModeSymlink == 0 {
+			err = errors.Join(err, os.Chtimes(p, when, when))
 		}
 		// What lies below a file or nowhere cannot be made.
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrExist) && !strings.Contains(err.Error(), "not a directory") {
@@ -250,9 +256,14 @@ func checkVersion(t *testing.T, opts BuildOptions, dir string, res *BuildResult)
 	if res.Packs > 14 {
 		t.Errorf("%d packs", res.Packs)
 	}
+	next, stop := iter.Pull2(c.Files(t.Context()).Walk(t.Context()))
+	defer stop()
 	for e, err := range c.Catalog().Entries(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
+		}
+		if w, err, _ := next(); err != nil || w == nil || w.Path != e.Path || w.Type != e.Type || w.Size != e.Size || !w.ModTime.Equal(e.ModTime) {
+			t.Fatalf("the layers have %+v, the catalog %+v: %v", w, e, err)
 		}
 		if e.Type != tree.File {
 			continue

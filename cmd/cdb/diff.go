@@ -54,8 +54,8 @@ folder. With PATH only these files and folders are compared.
   T /data/a (file -> symlink)         changed in type
   dataset title: "x" -> "y"           changed in what is said of the dataset
 
-A folder is read as "cdb build" does it, files .cdbignore included, and what a
-build would not keep is no difference. Times of folders are compared with
+A folder is read as "cdb build" does it, with files .cdbignore and
+SOURCE_DATE_EPOCH, and what a build would not keep is no difference. Times of folders are compared with
 --times all only, as they change with whatever changes in the folder. What cannot
 be read is named and taken for not there, and the exit code is 3.
 
@@ -83,7 +83,7 @@ func (d *diffRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&d.exitCode, "exit-code", false, "exit with 1 if there are differences")
 	f.BoolVarP(&d.quiet, "quiet", "q", false, "print nothing, and exit with 1 if there are differences")
 	f.BoolVar(&d.opts.NoRenames, "no-renames", false, "print a renamed file as removed and added")
-	f.StringVar(&d.times, "times", "files", "which times to compare: those of `files`, all or none")
+	f.StringVar(&d.times, "times", "files", "`which` times to compare: those of files, all or none")
 	f.StringArrayVar(&d.opts.Exclude, "exclude", nil, "leave out what the `pattern` matches in a folder (gitignore syntax); may be repeated")
 }
 

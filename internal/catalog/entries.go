@@ -275,3 +275,13 @@ func (db *DB) Versions(ctx context.Context) ([]Version, error) {
 	})
 	return versions, queryError(ctx, "read catalog "+db.name, err)
 }
+
+// WhiteoutPacks returns the IDs of the packs that hold whiteouts.
+func (db *DB) WhiteoutPacks(ctx context.Context) (map[int]bool, error) {
+	packs := map[int]bool{}
+	err := db.each(ctx, "SELECT DISTINCT pack FROM whiteout LIMIT 1000", nil, func(s *sqlite.Stmt) (bool, error) {
+		packs[s.ColumnInt(0)] = true
+		return true, nil
+	})
+	return packs, queryError(ctx, "read catalog "+db.name, err)
+}

@@ -227,9 +227,17 @@ func (s *selection) direct(ctx context.Context, yield func(*Row, error) bool) er
 	if s.q.Desc {
 		dir = " DESC"
 	}
-	order := " ORDER BY files.id" + dir
+	tree := "files.id"
+	if s.db.dataset.Mixed {
+		tree = "files.path"
+	}
+	order := " ORDER BY " + tree + dir
 	if s.q.Order == "size" {
-		order = " ORDER BY files.size" + dir + ", files.id" + dir
+		order = " ORDER BY files.size" + dir + ", " + tree + dir
+		if s.db.dataset.Links == 0 {
+			// Only folders are left without a size: pass them over in the index.
+			order = " AND files.size IS NOT NULL" + order
+		}
 	}
 	query := "SELECT " + s.columns(entryColumns) + s.from + order
 	if s.q.Search == "" {
@@ -266,6 +274,10 @@ func (s *selection) sorted(ctx context.Context, yield func(*Row, error) bool) er
 		err := s.each(ctx, "SELECT "+s.columns(factColumns)+s.from, func(row *sqlite.Stmt) (bool, error) {
 			if e := scanFacts(row); e.matches(s.q) {
 				key = e.metric(s.q.Order).appendKey(key[:0])
+				if s.db.dataset.Mixed {
+					// IDs do not order what ties.
+					key = append(append(key, 0), row.ColumnText(6)...)
+				}
 				st.add(e.ID, key)
 			}
 			return true, nil
@@ -313,8 +325,9 @@ func (s *selection) fetch(ctx context.Context, items []item, yield func(*Row, er
 	return true, nil
 }
 
-// factColumns is what the value of a metric can depend on.
-const factColumns = "id, type, size, sha256, link, meta"
+// factColumns is what the value of a metric can depend on,
+// and the path that decides ties.
+const factColumns = "id, type, size, sha256, link, meta, path"
 
 func scanFacts(s *sqlite.Stmt) *Entry {
 	e := &Entry{ID: s.ColumnInt64(0), Meta: s.ColumnText(5)}

@@ -209,3 +209,37 @@ func FuzzDelta(f *testing.F) {
 		}
 	})
 }
+
+// Rows that came in between later are in their places in every order.
+func TestMixedOrder(t *testing.T) {
+	v := version{}
+	for i := range 300 {
+		v[fmt.Sprintf("f%05d", i*2)] = i % 7
+	}
+	parent := open(t, write(t, v.entries(), catalog.WriterOptions{Text: true}))
+	for i := range 100 {
+		v[fmt.Sprintf("f%05d", i*4+1)] = i % 7
+	}
+	mixed := open(t, v.next(t, parent))
+	anew := open(t, write(t, v.entries(), catalog.WriterOptions{Text: true}))
+	if !mixed.Dataset().Mixed || anew.Dataset().Mixed {
+		t.Fatal("the catalogs are not what the test wants")
+	}
+	for _, q := range []catalog.Query{
+		{}, {Desc: true}, {Order: "size"}, {Order: "size", Desc: true}, {Order: "size", Limit: 20}, {Order: "sha256"},
+		{Order: "link"}, {Text: "f00005"}, {Get: "f0000", Order: "link", Limit: 7}, {Where: "size = 3", Order: "sha256", Desc: true},
+	} {
+		rows := func(db *catalog.DB) (paths []string) {
+			for r, err := range db.Select(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				paths = append(paths, r.Path)
+			}
+			return paths
+		}
+		if diff := cmp.Diff(rows(anew), rows(mixed)); diff != "" {
+			t.Errorf("%+v: %s", q, diff)
+		}
+	}
+}

@@ -1,9 +1,11 @@
 package cdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -55,6 +57,8 @@ type BuildOptions struct {
 	Message  string // of this version
 	Workers  int    // goroutines of each stage; default GOMAXPROCS
 
+	// What is said of the dataset. A new version says what its parent said
+	// where these say nothing, the Version apart.
 	Title, Description, License, Version, Author string
 	Labels                                       map[string]string
 
@@ -287,15 +291,36 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 	if created.Unix() < 0 || created.Year() > 9999 {
 		created = time.Unix(0, 0)
 	}
-	return catalog.Dataset{
+	ds := catalog.Dataset{
 		Title:       b.opts.Title,
 		Description: b.opts.Description,
 		License:     b.opts.License,
 		Version:     b.opts.Version,
 		Author:      b.opts.Author,
-		Labels:      b.opts.Labels,
+		Labels:      maps.Clone(b.opts.Labels),
 		Created:     created.UTC().Truncate(time.Second),
 		Generator:   "cdb " + Version,
+	}
+	if b.parent != nil {
+		inherit(&ds, b.parent.Catalog().Dataset())
+	}
+	return ds
+}
+
+// inherit completes what is said of a version with what its parent says. What
+// it is a version of stays the same; which version it is does not.
+func inherit(ds, parent *catalog.Dataset) {
+	ds.Title = cmp.Or(ds.Title, parent.Title)
+	ds.Description = cmp.Or(ds.Description, parent.Description)
+	ds.License = cmp.Or(ds.License, parent.License)
+	ds.Author = cmp.Or(ds.Author, parent.Author)
+	for k, v := range parent.Labels {
+		if _, given := ds.Labels[k]; !given {
+			if ds.Labels == nil {
+				ds.Labels = map[string]string{}
+			}
+			ds.Labels[k] = v
+		}
 	}
 }
 

@@ -35,7 +35,8 @@ say "A folder becomes a data container: one pass over $(du -sh "$folder" | cut -
 begin=$SECONDS
 show build "$folder" --title "Demo" -o "$image"
 echo "($((SECONDS - begin)) s, $(du -sh "$work/layout" | cut -f1))"
-some=$("$cdb" query "$image" -ls | awk 'NR == 100 || NR == 1 { line = $0 } END { print line }')
+some=$("$cdb" query "$image" -ls -where "size BETWEEN 100 AND 1000 AND (name LIKE '%.go' OR name LIKE '%.txt' OR name LIKE '%.md')" -limit 1)
+[ -n "$some" ] || some=$("$cdb" query "$image" -ls -limit 1)
 
 say "What is in it"
 show query "$image" -info

@@ -47,7 +47,8 @@ DEST is one of
 
 If the local store has an image of the same name, the build makes a new version
 of it: files that did not change since the last build are not read again, and
-only what changed is packed and added on top. --no-parent builds from nothing.
+only what changed is packed and added on top. Title, description, licence,
+author and labels stay if they are not given. --no-parent builds from nothing.
 
 The same data gives the same digest, wherever and whenever it is built. (A new
 version depends on its parent too.) What

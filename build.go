@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -171,11 +170,12 @@ type build struct {
 }
 
 func (b *build) run(ctx context.Context) (*BuildResult, error) {
-	var err error
-	if b.temp, err = os.MkdirTemp(b.opts.TempDir, "cdb-build-"); err != nil {
-		return nil, fmt.Errorf("make temporary folder: %w", err)
+	temp, err := makeTempDir(b.opts.TempDir)
+	if err != nil {
+		return nil, err
 	}
-	defer os.RemoveAll(b.temp)
+	defer temp.remove()
+	b.temp = temp.path
 	b.opts.Progress.setPhase("scan")
 	listing, err := b.scan(ctx)
 	if err != nil {

@@ -52,6 +52,8 @@ func (b *build) openParent(ctx context.Context, name string) error {
 	}
 	ds := c.Catalog().Dataset()
 	switch {
+	case b.opts.Parent == "" && !b.sameCompression(c.Image):
+		return c.Close()
 	case ds.Prefix == b.opts.Prefix && ds.Preserved == b.opts.Preserve && c.Catalog().HasText() == !b.opts.NoText:
 		b.parent = c
 		return nil
@@ -61,6 +63,17 @@ func (b *build) openParent(ctx context.Context, name string) error {
 	c.Close()
 	return fmt.Errorf("build on %s: it has the prefix %s, preserved=%t, text=%t; build with the same or with --no-parent",
 		ref, ds.Prefix, ds.Preserved, c.Catalog().HasText())
+}
+
+// sameCompression says if the newest pack of an image is compressed as those
+// of the build would be. A mix is well-formed, but not what was asked for.
+func (b *build) sameCompression(img *image.Image) bool {
+	for _, l := range slices.Backward(img.Layers) {
+		if l.Role == image.RoleData {
+			return l.MediaType == b.opts.Compression.MediaType()
+		}
+	}
+	return true
 }
 
 // beginCatalog begins the catalog: a copy of the parent's, or a new one.

@@ -66,7 +66,7 @@ vulnerabilities() {
     0) ;;
     3) cat "$work/vuln.log"; return 1 ;;
     124) skipped "govulncheck: no answer from its database within two minutes" ;;
-    *) skipped "govulncheck: $(tail -n 1 "$work/vuln.log" | cut -c1-200)" ;;
+    *) skipped "govulncheck: $(grep -v '^$' "$work/vuln.log" | tail -n 1 | cut -c1-200)" ;;
   esac
 }
 

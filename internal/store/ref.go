@@ -94,7 +94,7 @@ func parseRef(s string) (Ref, error) {
 		return parseNamed(transport, rest)
 	}
 	if strings.Contains(s, "://") {
-		return Ref{}, fmt.Errorf("unknown transport %q; known are docker://, oci:, oci-archive:, docker-archive:, docker-daemon: and sif:", transport)
+		return Ref{}, fmt.Errorf("unknown transport %q; known are docker://, oci:, oci-archive:, docker-archive:, sif: and docker-daemon:NAME", transport)
 	}
 	if r, ok, err := parsePlainPath(s); ok || err != nil {
 		return r, err

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -85,31 +86,19 @@ type BuildResult struct {
 // Files that cannot be read, and what is no data, are left out and named in
 // the result, unless opts.Strict. Nothing is published if there is an error.
 func Build(ctx context.Context, src string, opts BuildOptions) (*BuildResult, error) {
-	if err := opts.check(); err != nil {
-		return nil, err
-	}
-	name, tag := "", ""
-	if opts.Name != "" {
-		var err error
-		if name, tag, err = store.ParseName(opts.Name); err != nil {
-			return nil, err
-		}
-	}
-	target, err := opts.config().OpenTarget(ctx, opts.Output, name, tag, defaultArch(opts.Arch))
-	if err != nil {
-		return nil, err
-	}
-	b := &build{opts: opts, target: target, src: src}
-	err = b.openParent(ctx, name)
-	var result *BuildResult
-	if err == nil {
-		result, err = b.run(ctx)
-	}
+	return (&build{opts: opts, src: src}).start(ctx)
+}
+
+// start runs the build and closes what it opened, and the parent.
+func (b *build) start(ctx context.Context) (*BuildResult, error) {
+	result, err := b.toTarget(ctx)
 	if b.parent != nil {
 		err = errors.Join(err, b.parent.Close())
 	}
-	if err2 := target.Close(); err == nil {
-		err = err2
+	if b.target != nil {
+		if err2 := b.target.Close(); err == nil {
+			err = err2
+		}
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -118,6 +107,30 @@ func Build(ctx context.Context, src string, opts BuildOptions) (*BuildResult, er
 		return nil, err
 	}
 	return result, nil
+}
+
+// toTarget opens the target and the parent, and runs the build.
+func (b *build) toTarget(ctx context.Context) (*BuildResult, error) {
+	if err := b.opts.check(); err != nil {
+		return nil, err
+	}
+	name, tag := "", ""
+	var err error
+	if b.opts.Name != "" {
+		if name, tag, err = store.ParseName(b.opts.Name); err != nil {
+			return nil, err
+		}
+	}
+	b.target, err = b.opts.config().OpenTarget(ctx, b.opts.Output, name, tag, defaultArch(b.opts.Arch))
+	if err != nil {
+		return nil, err
+	}
+	if b.parent == nil {
+		if err := b.openParent(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return b.run(ctx)
 }
 
 // defaultArch returns which of several architectures stands for all where
@@ -164,7 +177,9 @@ type build struct {
 	target  store.Target
 	temp    string // a folder for the catalog
 	parent  *Container
-	whites  int // the pack for whiteouts, below the other new ones
+	overlay *overlay  // nil unless src holds only the changes of the parent
+	newest  time.Time // of the files
+	whites  int       // the pack for whiteouts, below the other new ones
 	mu      sync.Mutex
 	skipped []scan.Skip
 }
@@ -176,6 +191,14 @@ func (b *build) run(ctx context.Context) (*BuildResult, error) {
 	}
 	defer temp.remove()
 	b.temp = temp.path
+	result, err := b.scanAndAssemble(ctx)
+	if catalog.IsFull(err) {
+		err = fmt.Errorf("write catalog in temporary folder %q: %w (%w)", b.temp, syscall.ENOSPC, err)
+	}
+	return result, err
+}
+
+func (b *build) scanAndAssemble(ctx context.Context) (*BuildResult, error) {
 	b.opts.Progress.setPhase("scan")
 	listing, err := b.scan(ctx)
 	if err != nil {
@@ -188,6 +211,7 @@ func (b *build) run(ctx context.Context) (*BuildResult, error) {
 // assemble makes the image of a listing.
 func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResult, error) {
 	totals := listing.Totals()
+	b.newest = totals.Newest
 	b.opts.Progress.setTotal(totals.Files, totals.Bytes)
 	for _, s := range listing.Skipped() {
 		if err := b.skip(s); err != nil {
@@ -213,10 +237,10 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		return nil, err
 	}
 	var result *BuildResult
-	if b.isParent(cat, listing) {
+	if b.isParent(cat) {
 		result, err = b.keepParent(ctx)
 	} else {
-		result, err = b.finish(ctx, cat, b.dataset(totals.Newest), layers)
+		result, err = b.finish(ctx, cat, b.dataset(b.newest), layers)
 	}
 	if err == nil {
 		memory.commit(result.Digest)
@@ -261,13 +285,17 @@ func (b *build) scan(ctx context.Context) (*scan.Listing, error) {
 			return nil, fmt.Errorf("build: %w", err)
 		}
 	}
-	return scan.Open(ctx, b.src, scan.Options{
+	opts := scan.Options{
 		Exclude:  b.opts.Exclude,
 		Outputs:  outputs,
 		Preserve: b.opts.Preserve,
 		Epoch:    b.opts.Epoch,
 		TempDir:  b.opts.TempDir,
-	})
+	}
+	if b.overlay != nil {
+		opts.Overlay, opts.IgnoreFile = true, "-"
+	}
+	return scan.Open(ctx, b.src, opts)
 }
 
 // skip notes an entry that is left out.
@@ -361,7 +389,7 @@ func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory,
 		}
 		return layers, nil
 	}
-	if b.isParent(cat, listing) {
+	if b.isParent(cat) {
 		return nil, nil
 	}
 	return b.versionLayers(ctx, cat, packs, p.layers)
@@ -378,6 +406,7 @@ func (b *build) runStages(ctx context.Context, listing *scan.Listing, cat *catal
 			return err
 		}
 	}
+	merger.overlay = b.overlay
 	g, ctx := errgroup.WithContext(ctx)
 	rows := make(chan row, 1024)
 	p.rows, p.reader = rows, newReader(listing, merger, b.opts.Workers)
@@ -389,6 +418,9 @@ func (b *build) runStages(ctx context.Context, listing *scan.Listing, cat *catal
 	g.Go(func() error { return catalogRows(ctx, cat, rows) })
 	err = g.Wait()
 	merger.close()
+	if b.overlay != nil {
+		b.newest = b.overlay.newest()
+	}
 	return err
 }
 

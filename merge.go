@@ -15,6 +15,9 @@ type match struct {
 	old   *catalog.Entry // the row of the parent image with this path and type
 	keep  bool           // old says all of it: nothing is read or packed
 	adopt *scan.Record   // it lies in a pack that an earlier build finished
+	// stay is old, or what becomes of it, if there is no item because the
+	// changes that are committed do not touch it.
+	stay *catalog.Entry
 }
 
 // A merger walks along a listing and finds, for each item, the row of the
@@ -28,6 +31,7 @@ type merger struct {
 	cursor   *scan.Cursor   // nil without a snapshot
 	adopted  map[int64]*adoption
 	run      *adoption // that the current item lies in
+	overlay  *overlay  // nil unless the listing is one of changes
 }
 
 // An adoption is a pack of an earlier build that this build would make again.
@@ -74,12 +78,12 @@ func (m *merger) advance() error {
 	return err
 }
 
-// match completes it.match, and calls gone for the rows of the parent that
+// match completes it.match, and calls passed for the rows of the parent that
 // come before it and match nothing.
-func (m *merger) match(it *readItem, gone func(*catalog.Entry) error) error {
+func (m *merger) match(it *readItem, passed func(match) error) error {
 	for m.next != nil {
 		c := tree.Compare(&m.next.Entry, &it.Entry)
-		if c > 0 {
+		if c > 0 || c == 0 && it.Mark != scan.NoMark {
 			break
 		}
 		if c == 0 && m.next.Type == it.Type {
@@ -89,18 +93,35 @@ func (m *merger) match(it *readItem, gone func(*catalog.Entry) error) error {
 			}
 			break
 		}
-		if err := gone(m.next); err != nil {
+		if err := m.pass(passed, c == 0); err != nil {
 			return err
 		}
-		if err := m.advance(); err != nil {
-			return err
-		}
+	}
+	if m.overlay != nil {
+		m.overlay.enter(it)
 	}
 	if err := m.adoptItem(it); err != nil || it.adopt != nil {
 		return err
 	}
 	it.keep = it.old != nil && m.same(it.old, &it.Entry) && m.known(it)
 	return nil
+}
+
+// pass says what becomes of the next row of the parent, which matches nothing,
+// and goes on. Something else may have come in its place.
+func (m *merger) pass(passed func(match) error, replaced bool) error {
+	what := match{old: m.next}
+	switch {
+	case m.overlay == nil:
+	case replaced:
+		m.overlay.lose(m.next)
+	default:
+		what.stay = m.overlay.stays(m.next)
+	}
+	if err := passed(what); err != nil {
+		return err
+	}
+	return m.advance()
 }
 
 // known says if the item is known to have the content that its old row says.
@@ -143,13 +164,10 @@ func (m *merger) adoptItem(it *readItem) error {
 	return nil
 }
 
-// rest calls gone for the rows of the parent that are left.
-func (m *merger) rest(gone func(*catalog.Entry) error) error {
+// rest calls passed for the rows of the parent that are left.
+func (m *merger) rest(passed func(match) error) error {
 	for m.next != nil {
-		if err := gone(m.next); err != nil {
-			return err
-		}
-		if err := m.advance(); err != nil {
+		if err := m.pass(passed, false); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,10 @@ func (p *packer) run(ctx context.Context) error {
 
 // item packs one entry, or takes note that it is there, or that it is gone.
 func (p *packer) item(ctx context.Context, it *readItem, chunks <-chan chunk) error {
-	if it.Item == nil {
+	switch {
+	case it.stay != nil:
+		return p.stay(ctx, it)
+	case it.Item == nil:
 		return p.remove(ctx, it.old)
 	}
 	p.leave(it.Path)
@@ -156,6 +159,18 @@ func (p *packer) kept(ctx context.Context, it *readItem) error {
 	}
 	if err := p.memory.add(it, it.old, 0); err != nil {
 		return err
+	}
+	return p.send(ctx, row{op: rowKeep, entry: it.old})
+}
+
+// stay takes over a row of the parent that the changes do not touch.
+func (p *packer) stay(ctx context.Context, it *readItem) error {
+	p.leave(it.stay.Path)
+	if it.stay.Type == tree.Dir {
+		p.push(it.stay.Entry)
+	}
+	if it.stay != it.old {
+		return p.send(ctx, row{op: rowReplace, old: it.old, entry: it.stay})
 	}
 	return p.send(ctx, row{op: rowKeep, entry: it.old})
 }

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/tree"
 )
@@ -40,7 +39,7 @@ type batch struct {
 
 // A readItem is an item and, of a small file, what was read.
 type readItem struct {
-	*scan.Item // nil if gone
+	*scan.Item // nil for a row of the parent that is gone or stays
 	match
 	ordinal int64
 	entry   tree.Entry // as the opened file says it
@@ -105,32 +104,33 @@ func (r *reader) start(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-// dispatch cuts the listing into batches, with what the parent image had and
+// dispatch cuts the listing into batches, with what the parent image has and
 // the listing has not in between.
 func (r *reader) dispatch(ctx context.Context) error {
 	defer close(r.ordered)
 	defer close(r.work)
 	b := &batcher{reader: r}
 	b.next()
+	passed := func(m match) error { return b.add(ctx, readItem{match: m}) }
 	var ordinal int64
 	for it, err := range r.listing.Read(ctx) {
 		if err != nil {
 			return err
 		}
 		ri := readItem{Item: it, ordinal: ordinal, entry: it.Entry}
-		if err := r.merger.match(&ri, func(gone *catalog.Entry) error {
-			return b.add(ctx, readItem{match: match{old: gone}})
-		}); err != nil {
+		if err := r.merger.match(&ri, passed); err != nil {
 			return err
+		}
+		if it.Mark != scan.NoMark {
+			it.Release()
+			continue
 		}
 		if err := b.add(ctx, ri); err != nil {
 			return err
 		}
 		ordinal++
 	}
-	if err := r.merger.rest(func(gone *catalog.Entry) error {
-		return b.add(ctx, readItem{match: match{old: gone}})
-	}); err != nil {
+	if err := r.merger.rest(passed); err != nil {
 		return err
 	}
 	return b.send(ctx)
@@ -237,29 +237,36 @@ func (r *reader) recycle(b []byte) {
 	}
 }
 
-// readSmall reads a whole file into buf, again if it changes meanwhile.
+// readSmall reads a whole file into buf, again if it changes meanwhile, or may
+// have changed unnoticed.
 func (it *readItem) readSmall(buf []byte) {
+	var before *[sha256.Size]byte // what the last attempt read, if it may do
 	for range attempts {
 		it.data, it.late, it.err = nil, false, nil
-		n, changed, err := it.tryRead(buf)
-		if err != nil {
+		n, sure, err := it.tryRead(buf)
+		if err != nil && !errors.Is(err, errChanged) {
 			it.err = err
 			return
 		}
 		if it.late {
 			return
 		}
-		if !changed {
-			it.data = buf[:n]
-			it.sum = sha256.Sum256(it.data)
+		if err != nil {
+			it.err, before = err, nil
+			continue
+		}
+		sum := sha256.Sum256(buf[:n])
+		if sure || before != nil && *before == sum {
+			it.data, it.sum = buf[:n], sum
 			return
 		}
-		it.err = errChanged
+		it.err, before = errChanged, &sum
 	}
 }
 
-// tryRead reads the file once.
-func (it *readItem) tryRead(buf []byte) (n int, changed bool, err error) {
+// tryRead reads the file once. It is not sure if the file may have changed
+// without a trace; if it has, with a trace, that is errChanged.
+func (it *readItem) tryRead(buf []byte) (n int, sure bool, err error) {
 	start := time.Now()
 	f, err := it.Open()
 	if err != nil {
@@ -275,8 +282,30 @@ func (it *readItem) tryRead(buf []byte) (n int, changed bool, err error) {
 	if err != nil {
 		return n, false, err
 	}
-	changed, err = f.Changed()
-	return n, changed || int64(n) < it.entry.Size, err
+	changed, err := f.Changed()
+	if err == nil && (changed || int64(n) < it.entry.Size) {
+		err = errChanged
+	}
+	return n, showsChanges(f.Stat(), start), err
+}
+
+// Times of files stand still for a tick, so a file can change while it is read
+// and have the same times as when it was opened, if those are not older than a
+// tick. A write in place sets them once, when it begins, so ticks are counted
+// generously.
+const (
+	tick       = 100 * time.Millisecond
+	coarseTick = 2100 * time.Millisecond // where times are whole seconds, or two
+)
+
+// showsChanges says if a change of a file, which was in state st when it was
+// opened after start, would show in its times.
+func showsChanges(st scan.Stat, start time.Time) bool {
+	longest := tick
+	if st.ChangeTime.Nanosecond() == 0 {
+		longest = coarseTick
+	}
+	return st.ChangeTime.Before(start.Round(0).Add(-longest))
 }
 
 // readFull reads until buf is full or the file ends.
@@ -329,7 +358,42 @@ func (r *reader) readLarge(ctx context.Context, it *scan.Item, out chan<- chunk)
 	}
 	last := chunk{sum: new([sha256.Size]byte)}
 	sum.Sum(last.sum[:0])
+	if !showsChanges(f.Stat(), start) {
+		if err := r.compareAgain(ctx, it, *last.sum); err != nil {
+			return send(chunk{err: err})
+		}
+	}
 	return send(last)
+}
+
+// compareAgain reads a file once more, which must have the same content.
+func (r *reader) compareAgain(ctx context.Context, it *scan.Item, want [sha256.Size]byte) error {
+	f, err := it.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := r.buffer()
+	defer r.recycle(buf)
+	sum := sha256.New()
+	for left := f.Entry().Size; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := readFull(f, buf[:min(left, int64(len(buf)))])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errChanged
+		}
+		sum.Write(buf[:n])
+		left -= int64(n)
+	}
+	if [sha256.Size]byte(sum.Sum(nil)) != want {
+		return errChanged
+	}
+	return nil
 }
 
 func (r *reader) readChunk(f *scan.File, sum hash.Hash, left int64) (chunk, error) {

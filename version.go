@@ -94,7 +94,7 @@ func (b *build) isUnchanged(listing *scan.Listing, snapshot *scan.Snapshot) (boo
 	if b.parent == nil || snapshot == nil || snapshot.Note() != b.parent.Image.Root.Digest.String() || len(listing.Skipped()) > 0 {
 		return false, nil
 	}
-	if !b.sameWords(b.dataset(listing.Totals().Newest)) || !b.sameProgram() {
+	if !b.sameWords(b.dataset(b.newest)) || !b.sameProgram() {
 		return false, nil
 	}
 	cursor := snapshot.Cursor()
@@ -116,8 +116,8 @@ func (b *build) isUnchanged(listing *scan.Listing, snapshot *scan.Snapshot) (boo
 }
 
 // isParent says if the image is the parent again, now that all is read.
-func (b *build) isParent(cat *catalog.Writer, listing *scan.Listing) bool {
-	return b.parent != nil && !cat.Dirty() && b.sameWords(b.dataset(listing.Totals().Newest)) && b.sameProgram()
+func (b *build) isParent(cat *catalog.Writer) bool {
+	return b.parent != nil && !cat.Dirty() && b.sameWords(b.dataset(b.newest)) && b.sameProgram()
 }
 
 // sameWords says if the parent says the same of the dataset as a whole.

@@ -206,7 +206,7 @@ The answer of a command goes to stdout, all else to stderr. Exit codes: 0 done,
 		&cobra.Group{ID: "other", Title: "Other:"},
 	)
 	groups := map[string][]*cobra.Command{
-		"make":  {a.buildCommand()},
+		"make":  {a.buildCommand(), a.commitCommand()},
 		"look":  {a.queryCommand(), a.lsCommand(), a.catCommand(), a.infoCommand(), a.verifyCommand(), a.exportCommand(), a.diffCommand(), a.logCommand()},
 		"keep":  {a.imagesCommand(), a.tagCommand(), a.rmCommand(), a.gcCommand()},
 		"other": {a.helpCommand(), a.completionCommand()},

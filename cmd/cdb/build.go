@@ -80,24 +80,30 @@ the data, in the syntax of .gitignore.`,
 
 func (b *buildRun) flags(f *pflag.FlagSet) {
 	o := &b.opts
-	f.StringVarP(&o.Name, "tag", "t", "", "`NAME[:TAG]` of the image (default tag latest)")
-	f.StringVarP(&o.Output, "output", "o", "", "where the image goes: `DEST` (default the local store)")
+	b.imageFlags(f, "of layers: gzip, zstd or none", "gzip")
 	f.StringVar(&o.Prefix, "prefix", "/data", "`folder` of the data in the image")
-	f.StringArrayVar(&o.Exclude, "exclude", nil, "leave out what the `pattern` matches (gitignore syntax); may be repeated")
-	f.StringVar(&b.compression, "compression", "gzip", "of layers: gzip, zstd or none")
-	f.StringSliceVar(&o.Arch, "arch", architectures(), "architectures that the image runs on")
-	f.BoolVar(&o.Strict, "strict", false, "fail instead of leaving out what cannot be read")
 	f.BoolVar(&o.Volume, "volume", false, "declare the data folder a volume (Docker copies it at each run)")
 	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
 	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
+	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
+	f.BoolVar(&o.NoParent, "no-parent", false, "build from nothing: the image depends on the data alone")
+}
+
+// imageFlags are those of all commands that make images.
+func (b *buildRun) imageFlags(f *pflag.FlagSet, compressionUsage, compression string) {
+	o := &b.opts
+	f.StringVarP(&o.Name, "tag", "t", "", "`NAME[:TAG]` of the image (default tag latest)")
+	f.StringVarP(&o.Output, "output", "o", "", "where the image goes: `DEST` (default the local store)")
+	f.StringArrayVar(&o.Exclude, "exclude", nil, "leave out what the `pattern` matches (gitignore syntax); may be repeated")
+	f.StringVar(&b.compression, "compression", compression, compressionUsage)
+	f.StringSliceVar(&o.Arch, "arch", architectures(), "architectures that the image runs on")
+	f.BoolVar(&o.Strict, "strict", false, "fail instead of leaving out what cannot be read")
 	f.StringVar(&o.Title, "title", "", "title of the dataset")
 	f.StringVar(&o.Description, "description", "", "description of the dataset")
 	f.StringVar(&o.License, "license", "", "its licence, an SPDX expression such as CC-BY-4.0")
 	f.StringVar(&o.Version, "version", "", "version of the dataset")
 	f.StringVar(&o.Author, "author", "", "who made the dataset")
 	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the image; may be repeated")
-	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
-	f.BoolVar(&o.NoParent, "no-parent", false, "build from nothing: the image depends on the data alone")
 	f.BoolVar(&o.Rehash, "rehash", false, "read every file, even if it looks unchanged")
 	f.StringVarP(&o.Message, "message", "m", "", "what changed in this version, for \"cdb log\"")
 	f.BoolVar(&b.json, "json", false, "print a JSON object instead of the reference")
@@ -110,11 +116,16 @@ func (b *buildRun) run(ctx context.Context, src string) error {
 	if err := b.complete(); err != nil {
 		return err
 	}
+	return b.make(ctx, src, func(o cdb.BuildOptions) (*cdb.BuildResult, error) { return cdb.Build(ctx, src, o) })
+}
+
+// make makes an image of src and says what it made.
+func (b *buildRun) make(ctx context.Context, src string, build func(cdb.BuildOptions) (*cdb.BuildResult, error)) error {
 	var progress cdb.Progress
 	b.opts.Progress = &progress
 	begin := time.Now()
 	stop := b.talk.Progress(func() ui.Sample { return ui.Sample(progress.Sample()) })
-	result, err := cdb.Build(ctx, src, b.opts)
+	result, err := build(b.opts)
 	stop()
 	if err != nil {
 		if ctx.Err() != nil && b.opts.Output == "" {
@@ -142,8 +153,10 @@ func (b *buildRun) complete() error {
 		return usageError("build: say where the image goes: -t NAME puts it into the local store, -o DEST elsewhere")
 	}
 	var err error
-	if o.Compression, err = pack.ParseCompression(b.compression); err != nil {
-		return usageError(err.Error())
+	if b.compression != "" {
+		if o.Compression, err = pack.ParseCompression(b.compression); err != nil {
+			return usageError(err.Error())
+		}
 	}
 	if o.Labels, err = parseLabels(b.labels); err != nil {
 		return err

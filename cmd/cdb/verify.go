@@ -59,10 +59,10 @@ func (a *app) verify(ctx context.Context, args []string) error {
 	}
 	if whole {
 		ref := strings.Join(args, "")
-		return v.run(func() error { return v.store(ctx, ref) })
+		return v.run(func() error { return v.whole(ctx, ref) })
 	}
 	return a.with(ctx, args[0], func(c *cdb.Container) error {
-		return v.run(func() error { return v.image(ctx, c, args[1:]) })
+		return v.run(func() error { return v.one(ctx, c, args[1:]) })
 	})
 }
 
@@ -79,8 +79,8 @@ func (v *verifyRun) run(verify func() error) error {
 	return nil
 }
 
-// store checks the local store, or the layout ref, and says how much it was.
-func (v *verifyRun) store(ctx context.Context, ref string) error {
+// whole checks the local store, or the layout ref, and says how much it was.
+func (v *verifyRun) whole(ctx context.Context, ref string) error {
 	res, err := cdb.VerifyStore(ctx, ref, v.places(), cdb.VerifyOptions{Progress: &v.progress, Report: v.report})
 	if err != nil {
 		return err
@@ -97,8 +97,8 @@ func (v *verifyRun) store(ctx context.Context, ref string) error {
 	return nil
 }
 
-// image checks one image.
-func (v *verifyRun) image(ctx context.Context, c *cdb.Container, paths []string) error {
+// one checks one image.
+func (v *verifyRun) one(ctx context.Context, c *cdb.Container, paths []string) error {
 	opts := cdb.VerifyOptions{Progress: &v.progress, Report: v.report}
 	if len(paths) > 0 {
 		return c.VerifyFiles(ctx, paths, opts)

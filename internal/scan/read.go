@@ -24,6 +24,9 @@ func (l *Listing) Entries() iter.Seq2[*tree.Entry, error] {
 				yield(nil, err)
 				return
 			}
+			if r.mark != NoMark {
+				continue
+			}
 			e := l.entry(r)
 			if !yield(&e, nil) {
 				return
@@ -45,6 +48,9 @@ func (l *Listing) States() iter.Seq2[*State, error] {
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if r.mark != NoMark {
+				continue
 			}
 			if !yield(&State{l.entry(r), r.stat()}, nil) {
 				return
@@ -84,8 +90,8 @@ func (l *Listing) entry(r *record) tree.Entry {
 }
 
 // Read iterates over the same entries as [Listing.Entries], as items that can
-// open their files. Every item must be released. If ctx ends, the last error
-// is that of ctx.
+// open their files, and of an overlay the marks between them. Every item must
+// be released. If ctx ends, the last error is that of ctx.
 func (l *Listing) Read(ctx context.Context) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		if l.root == nil {
@@ -111,7 +117,10 @@ func (l *Listing) Read(ctx context.Context) iter.Seq2[*Item, error] {
 
 // item returns the item of r and moves the chain to its folder.
 func (l *Listing) item(c *chain, r *record) *Item {
-	it := &Item{Entry: l.entry(r), opts: &l.opts, stat: r.stat(), name: tree.Base(r.path)}
+	if r.mark != NoMark {
+		return &Item{Entry: markEntry(r), Mark: r.mark}
+	}
+	it := &Item{Entry: l.entry(r), Opaque: r.opaque, opts: &l.opts, stat: r.stat(), name: tree.Base(r.path)}
 	if r.path == "" {
 		return it
 	}
@@ -137,12 +146,16 @@ func (l *Listing) item(c *chain, r *record) *Item {
 // file's folder until it is released; it may be used from any one goroutine
 // at a time, also after the iteration went on or ended.
 type Item struct {
-	tree.Entry // as the scan found it
-	opts       *Options
-	stat       Stat
-	name       string
-	dir        *folder
-	err        error // why there is no dir
+	tree.Entry // as the scan found it; of a mark its path alone
+	// Mark and Opaque are of overlays: that the item is a mark, and that the
+	// folder hides all that is in the folder below.
+	Mark   Mark
+	Opaque bool
+	opts   *Options
+	stat   Stat
+	name   string
+	dir    *folder
+	err    error // why there is no dir
 }
 
 // Stat returns the state the scan found the entry in.
@@ -209,6 +222,7 @@ func (it *Item) newFile(fd int) (*File, error) {
 		if r.xattrs, err = fdXattrs(fd); err != nil {
 			return nil, err
 		}
+		r.xattrs = it.opts.keep(r.xattrs)
 	}
 	f.entry, f.stat = it.opts.entry(&r), r.stat()
 	return f, nil

@@ -47,6 +47,13 @@ type Options struct {
 	// Epoch, if not zero, is the newest time an entry may have
 	// (SOURCE_DATE_EPOCH); newer ones are set to it.
 	Epoch time.Time
+	// Overlay says that the source is the upper folder of an overlay: the
+	// changes of another tree. Its whiteouts become marks between the items
+	// of [Listing.Read], folders say if they are opaque, and extended
+	// attributes of overlay file systems are left out. What must be skipped
+	// is marked too, as it hides what lies below all the same. A redirect or
+	// a file without its data is an error.
+	Overlay bool
 	// TempDir holds the spool; default os.TempDir().
 	TempDir string
 }

@@ -25,7 +25,11 @@ const (
 	hasXattrs
 	hasOwner // and all bits of the mode
 	newDev
+	flagged // a folder that is opaque, a mark that is Covered
 )
+
+// markBits is the type of marks.
+const markBits = byte(len(spoolTypes))
 
 const spoolBuffer = 64 << 10
 
@@ -63,7 +67,13 @@ func (s *spoolWriter) write(r *record, preserve bool) error {
 }
 
 func appendRecord(b []byte, prev, r *record, preserve bool) []byte {
-	head := typeBits(r.typ)
+	head := markBits
+	if r.mark == NoMark {
+		head = typeBits(r.typ)
+	}
+	if r.opaque || r.mark == Covered {
+		head |= flagged
+	}
 	if r.link != "" {
 		head |= hasLink
 	}
@@ -155,11 +165,16 @@ func (s *spoolReader) next() (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if int(head&3) >= len(spoolTypes) {
-		return nil, fmt.Errorf("read spool: %w", errSpool)
-	}
 	prev := &s.prev
-	r := record{typ: tree.Type(spoolTypes[head&3]), path: s.readPath()}
+	r := record{path: s.readPath()}
+	switch kind := head & 3; {
+	case kind != markBits:
+		r.typ, r.opaque = tree.Type(spoolTypes[kind]), head&flagged != 0
+	case head&flagged != 0:
+		r.mark = Covered
+	default:
+		r.mark = Whiteout
+	}
 	r.mode = uint32(s.uvarint())
 	r.size = int64(s.uvarint())
 	r.mtime.sec = prev.mtime.sec + s.varint()

@@ -38,6 +38,8 @@ type record struct {
 	dev, ino, nlink uint64
 	link            string
 	xattrs          map[string]string
+	opaque          bool // a folder of an overlay that hides the one below
+	mark            Mark // no entry but a mark of an overlay
 }
 
 // newRecord returns the record of what st describes, except its type and

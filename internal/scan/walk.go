@@ -36,6 +36,7 @@ type frame struct {
 	next    int
 	rules   *rules
 	holds   bool // an output
+	opaque  bool // by a file in it
 	modTime time.Time
 	newest  time.Time // of the entries in it; zero if there are none
 }
@@ -45,6 +46,7 @@ type name struct {
 	s     string
 	isDir bool
 	known bool // whether isDir is
+	mark  Mark
 }
 
 type inode struct{ dev, ino uint64 }
@@ -92,6 +94,9 @@ var errWhiteout = errors.New("its name begins with .wh., which marks deletions i
 
 func (w *walker) visit(f *frame, n name) error {
 	p := join(f.path, n.s)
+	if n.mark != NoMark {
+		return w.emitMark(p, n.mark)
+	}
 	if strings.HasPrefix(n.s, whiteout) {
 		return w.skip(p, errWhiteout)
 	}
@@ -126,12 +131,18 @@ func (w *walker) enter(p string, parent *rules) error {
 		return err
 	}
 	r := newRecord(p, &st)
-	r.typ = tree.Dir
-	if w.opts.Preserve {
+	r.typ, r.opaque = tree.Dir, f.opaque
+	if w.opts.Preserve || w.opts.Overlay {
 		if r.xattrs, err = fdXattrs(dir.fd); err != nil {
 			return w.skip(p, err)
 		}
 	}
+	if w.opts.Overlay {
+		if err := overlayFolder(&r, r.xattrs); err != nil {
+			return err
+		}
+	}
+	r.xattrs = w.opts.keep(r.xattrs)
 	f.modTime = w.opts.modTime(r.mtime)
 	w.stack = append(w.stack, f)
 	return w.emit(&r)
@@ -170,6 +181,15 @@ func (w *walker) leaf(p, base string) error {
 		return w.skip(p, err)
 	}
 	r := newRecord(p, &st)
+	if w.opts.Overlay {
+		white, err := w.isWhiteout(dir.fd, base, &st, p)
+		if err != nil {
+			return err
+		}
+		if white {
+			return w.emitMark(p, Whiteout)
+		}
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		r.typ, r.size = tree.File, st.Size
@@ -187,6 +207,7 @@ func (w *walker) leaf(p, base string) error {
 		if r.xattrs, err = entryXattrs(dir.fd, base); err != nil {
 			return w.skip(p, err)
 		}
+		r.xattrs = w.opts.keep(r.xattrs)
 	}
 	if r.typ == tree.File {
 		r.link = w.hardLink(&r)
@@ -248,6 +269,9 @@ func (w *walker) skip(p string, err error) error {
 		err = fmt.Errorf("open folder: %w", fe.err)
 	}
 	w.skipped = append(w.skipped, Skip{Path: p, Err: err})
+	if w.opts.Overlay {
+		return w.emitMark(p, Whiteout)
+	}
 	return nil
 }
 
@@ -301,6 +325,9 @@ func appendNames(names []name, block string) []name {
 // rules for what is below.
 func (w *walker) filter(f *frame, fd int, names []name) error {
 	resolveTypes(fd, names)
+	if w.opts.Overlay {
+		names, f.opaque = overlayNames(names)
+	}
 	outputs := w.outputs[f.path]
 	if w.ignoreFile != "" {
 		for _, n := range names {
@@ -321,8 +348,14 @@ func (w *walker) filter(f *frame, fd int, names []name) error {
 			return ignored(w.exclude, f.rules, join(f.path, n.s), n.isDir)
 		})
 	}
+	if w.opts.Overlay {
+		names = coverFolders(names)
+	}
 	slices.SortFunc(names, func(a, b name) int {
-		return tree.CompareNames(a.s, a.isDir, b.s, b.isDir)
+		if c := tree.CompareNames(a.s, a.isDir, b.s, b.isDir); c != 0 {
+			return c
+		}
+		return int(b.mark) - int(a.mark)
 	})
 	// A folder that changes while it is read may return a name twice.
 	f.names = slices.Compact(names)

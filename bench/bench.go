@@ -13,11 +13,13 @@ import (
 // A bench is one run of everything.
 type bench struct {
 	options
-	out    io.Writer
-	work   string // outputs, removed at the end
-	tools  []*tool
-	report report
-	stops  []func()
+	out     io.Writer
+	work    string // outputs, removed at the end
+	tools   []*tool
+	keepers []*keeper
+	docker  *daemon // nil until a tool needs it
+	report  report
+	stops   []func()
 }
 
 // prepare finds the tools and starts what has to run beside them.
@@ -35,35 +37,46 @@ func (b *bench) prepare(ctx context.Context) error {
 	if b.wanted("go") || b.wanted("small") || b.wanted("big") {
 		b.findTools(ctx)
 	}
+	if b.wanted("versions") {
+		b.findKeepers(ctx)
+	}
 	fmt.Fprint(b.out, b.report.title(), b.report.head())
 	return ctx.Err()
 }
 
 // findTools keeps the tools that work here, and notes why the others do not.
 func (b *bench) findTools(ctx context.Context) {
-	var docker *daemon
 	for _, t := range b.allTools() {
-		why := t.missing()
-		if why == "" && t.daemon && docker == nil {
-			var err error
-			if docker, err = startDaemon(ctx, b.work); err != nil {
-				why = err.Error()
-			} else {
-				b.stops = append(b.stops, docker.stop)
-			}
+		if b.works(ctx, t) {
+			b.tools = append(b.tools, t)
 		}
-		if why == "" && t.start != nil {
-			if err := t.start(ctx, docker); err != nil {
-				why = err.Error()
-			}
-		}
-		if why != "" {
-			b.report.missing = append(b.report.missing, fmt.Sprintf("%s: %s", t.name, why))
-			say("%s left out: %s", t.name, why)
-			continue
-		}
-		b.tools = append(b.tools, t)
 	}
+}
+
+// works starts a tool, and notes why if it cannot be used.
+func (b *bench) works(ctx context.Context, t *tool) bool {
+	why := t.missing()
+	if why == "" && t.daemon && b.docker == nil {
+		var err error
+		if b.docker, err = startDaemon(ctx, b.work); err != nil {
+			why = err.Error()
+		} else {
+			b.stops = append(b.stops, b.docker.stop)
+		}
+	}
+	if why == "" && t.start != nil {
+		if err := t.start(ctx, b.docker); err != nil {
+			why = err.Error()
+		}
+	}
+	if why == "" {
+		return true
+	}
+	if note := fmt.Sprintf("%s: %s", t.name, why); !slices.Contains(b.report.missing, note) {
+		b.report.missing = append(b.report.missing, note)
+		say("%s left out: %s", t.name, why)
+	}
+	return false
 }
 
 // close ends and removes what prepare began, in reverse.
@@ -85,6 +98,16 @@ func (b *bench) measureAll(ctx context.Context) error {
 	}
 	if b.wanted("query") {
 		if err := b.measureQueries(ctx); err != nil {
+			return err
+		}
+	}
+	if b.wanted("versions") {
+		if err := b.measureVersions(ctx); err != nil {
+			return err
+		}
+	}
+	if b.wanted("ten") && b.tenMillion != "" {
+		if err := b.measureTenMillion(ctx); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,14 @@ func (d *daemon) docker(ctx context.Context, args ...string) *exec.Cmd {
 	return c
 }
 
+// build is docker build of src with the classic builder ("0") or BuildKit ("1").
+func (d *daemon) build(ctx context.Context, buildkit, file, src string, flags ...string) *exec.Cmd {
+	args := append([]string{"build", "-q", "-t", imageName, "-f", file}, flags...)
+	c := d.docker(ctx, append(args, src)...)
+	c.Env = append(c.Env[:len(c.Env):len(c.Env)], "DOCKER_BUILDKIT="+buildkit)
+	return c
+}
+
 // imageSize is the size of the built image, which Docker keeps uncompressed.
 func (d *daemon) imageSize(ctx context.Context) (int64, error) {
 	text, err := output(d.docker(ctx, "image", "inspect", "-f", "{{.Size}}", imageName))
@@ -206,10 +214,8 @@ func dockerTool(name, buildkit, note string) *tool {
 		return err
 	}
 	t.run = func(ctx context.Context, src, _ string) (usage, error) {
-		client := d.docker(ctx, "build", "--no-cache", "-q", "-t", imageName, "-f", file, src)
-		client.Env = append(client.Env[:len(client.Env):len(client.Env)], "DOCKER_BUILDKIT="+buildkit)
 		syscall.Sync()
-		return d.measure(client)
+		return d.measure(d.build(ctx, buildkit, file, src, "--no-cache"))
 	}
 	t.size = func(ctx context.Context) (int64, error) { return d.imageSize(ctx) }
 	t.clean = func(ctx context.Context) error { return d.forget(ctx) }

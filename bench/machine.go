@@ -53,6 +53,7 @@ func describeMachine(ctx context.Context, cdb, dir string) []fact {
 	for _, tool := range [][]string{
 		{cdb, "--version"}, {"docker", "--version"}, {"dockerd", "--version"}, {"buildah", "--version"},
 		{"tar", "--version"}, {"pigz", "--version"}, {"zstd", "--version"}, {"mksquashfs", "-version"},
+		{"restic", "version"},
 	} {
 		facts = append(facts, fact{filepath.Base(tool[0]), firstLine(ctx, tool)})
 	}

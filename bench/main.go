@@ -2,7 +2,7 @@
 // container answers. It prints tables of ratios and fails for no measurement:
 // machines differ, and so do their hours.
 //
-//	bench [--quick] [--million DIR] [--write docs/benchmarks.md]
+//	bench [--quick] [--million DIR] [--ten-million DIR] [--write docs/benchmarks.md]
 package main
 
 import (
@@ -15,16 +15,17 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
 
 // options are the flags.
 type options struct {
-	cdb, dir, million, write string
-	only                     string
-	runs, queryRuns          int
-	quick, tiny              bool
+	cdb, dir, million, tenMillion, write string
+	only                                 string
+	runs, queryRuns                      int
+	quick, tiny                          bool
 }
 
 func main() {
@@ -65,11 +66,12 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.cdb, "cdb", "bin/cdb", "the cdb `program` to measure")
 	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "cdb-bench"), "`folder` of the corpora, kept for the next time")
 	flag.StringVar(&o.million, "million", "", "an existing `folder` to use as that of 1,000,000 tiny files")
+	flag.StringVar(&o.tenMillion, "ten-million", "", "measure 10,000,000 files in this `folder`, too; if absent they are made")
 	flag.StringVar(&o.write, "write", "", "write the report to this `file` too")
-	flag.StringVar(&o.only, "only", "", "measure only these, by commas: go, small, big, query")
+	flag.StringVar(&o.only, "only", "", "measure only these, by commas: "+strings.Join(parts(), ", "))
 	flag.IntVar(&o.runs, "runs", 3, "measured builds of each tool, after one that is not")
 	flag.IntVar(&o.queryRuns, "query-runs", 11, "measured runs of each query, after one that is not")
-	flag.BoolVar(&o.quick, "quick", false, "leave out the file of 2 GiB and the 1,000,000 files")
+	flag.BoolVar(&o.quick, "quick", false, "leave out the file of 2 GiB and the 1,000,000 files, and make fewer versions")
 	flag.BoolVar(&o.tiny, "tiny", false, "a hundredth of all sizes: tries out this program, measures nothing")
 	flag.Parse()
 	if runtime.GOOS != "linux" {
@@ -82,16 +84,19 @@ func parseFlags() (options, error) {
 		return o, errors.New("--runs and --query-runs must be at least 1")
 	}
 	for part := range strings.SplitSeq(o.only, ",") {
-		if !strings.Contains(" go small big query ", " "+part+" ") && o.only != "" {
-			return o, fmt.Errorf("--only %q is none of go, small, big, query", part)
+		if !slices.Contains(parts(), part) && o.only != "" {
+			return o, fmt.Errorf("--only %q is none of %s", part, strings.Join(parts(), ", "))
 		}
+	}
+	if o.wanted("ten") && o.only != "" && o.tenMillion == "" {
+		return o, errors.New("--only ten needs --ten-million DIR, the folder of the files")
 	}
 	// Tools are run in other folders.
 	var err error
 	if o.cdb, err = exec.LookPath(o.cdb); err != nil {
 		return o, fmt.Errorf("find cdb: %w; \"make build\" makes it", err)
 	}
-	for _, path := range []*string{&o.cdb, &o.dir, &o.million, &o.write} {
+	for _, path := range []*string{&o.cdb, &o.dir, &o.million, &o.tenMillion, &o.write} {
 		if *path != "" {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return o, err
@@ -100,6 +105,9 @@ func parseFlags() (options, error) {
 	}
 	return o, nil
 }
+
+// parts are what --only can name.
+func parts() []string { return []string{"go", "small", "big", "query", "versions", "ten"} }
 
 // wanted says whether a part is to be measured.
 func (o *options) wanted(part string) bool {

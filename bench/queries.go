@@ -78,22 +78,31 @@ func (b *bench) measureQueries(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("container of %s files: %w", thousands(n), err)
 		}
-		result := queryResult{container: c}
-		entrypoint := func(args ...string) *exec.Cmd {
-			return command(ctx, append([]string{filepath.Join(c.root, "entrypoint")}, args...)...)
+		if err := b.askBoth(ctx, c); err != nil {
+			return fmt.Errorf("container of %s files: %w", thousands(n), err)
 		}
-		host := func(args ...string) *exec.Cmd {
-			return b.cdbCommand(ctx, append([]string{"query", "oci:" + c.layout}, args...)...)
-		}
-		if result.entrypoint, err = b.ask(ctx, c, entrypoint); err != nil {
-			return fmt.Errorf("entrypoint of %s files: %w", thousands(n), err)
-		}
-		if result.host, err = b.ask(ctx, c, host); err != nil {
-			return fmt.Errorf("cdb query of %s files: %w", thousands(n), err)
-		}
-		b.report.queries = append(b.report.queries, result)
 	}
 	fmt.Fprint(b.out, b.report.queryTables())
+	return nil
+}
+
+// askBoth asks the entrypoint and cdb query.
+func (b *bench) askBoth(ctx context.Context, c *container) error {
+	result := queryResult{container: c}
+	entrypoint := func(args ...string) *exec.Cmd {
+		return command(ctx, append([]string{filepath.Join(c.root, "entrypoint")}, args...)...)
+	}
+	host := func(args ...string) *exec.Cmd {
+		return b.cdbCommand(ctx, append([]string{"query", "oci:" + c.layout}, args...)...)
+	}
+	var err error
+	if result.entrypoint, err = b.ask(ctx, c, entrypoint); err != nil {
+		return fmt.Errorf("entrypoint: %w", err)
+	}
+	if result.host, err = b.ask(ctx, c, host); err != nil {
+		return fmt.Errorf("cdb query: %w", err)
+	}
+	b.report.queries = append(b.report.queries, result)
 	return nil
 }
 

@@ -14,6 +14,9 @@ type report struct {
 	corpora []corpusResult
 	queries []queryResult
 	memory  []memoryRow
+
+	timelines []*timeline
+	ten       *tenResult // nil if not measured
 }
 
 // A corpusResult is how all tools packed one corpus.
@@ -64,6 +67,15 @@ func (r *report) document() string {
 	}
 	if len(r.queries) > 0 {
 		w.WriteString(r.queryTables())
+	}
+	if len(r.timelines) > 0 {
+		w.WriteString(versionsHead)
+	}
+	for _, t := range r.timelines {
+		w.WriteString(t.tables())
+	}
+	if r.ten != nil {
+		w.WriteString(r.ten.table())
 	}
 	w.WriteString(r.memoryTable())
 	return w.String()

@@ -46,11 +46,11 @@ func (b *bench) allTools() []*tool {
 	}
 }
 
-// cdbCommand is a command line of the cdb to be measured, with a store of its
-// own.
+// cdbCommand is a command line of the cdb to be measured, with a store and a
+// change cache of its own.
 func (b *bench) cdbCommand(ctx context.Context, args ...string) *exec.Cmd {
 	c := command(ctx, append([]string{b.cdb}, args...)...)
-	c.Env = append(os.Environ(), "CDB_STORE="+filepath.Join(b.work, "store"))
+	c.Env = append(os.Environ(), "CDB_STORE="+filepath.Join(b.work, "store"), "CDB_CACHE="+filepath.Join(b.work, "cache"))
 	return c
 }
 

@@ -28,6 +28,9 @@ func TestDockerExamples(t *testing.T) {
 	t.Run("docker-volumes-from", func(t *testing.T) {
 		clienttest.RunConsole(t, shell.In(examples+"/docker-volumes-from"), examples+"/docker-volumes-from/README.md")
 	})
+	t.Run("versions", func(t *testing.T) {
+		clienttest.RunConsole(t, shell.In(examples+"/versions"), examples+"/versions/README.md")
+	})
 	t.Run("compose", func(t *testing.T) {
 		composeLife(t, docker, compose.In(examples+"/docker-simple"))
 	})

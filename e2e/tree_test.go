@@ -34,12 +34,12 @@ func line(mode fs.FileMode, modified time.Time, content string) string {
 
 func sum(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
 
-// listFolder lists a folder as the file system shows it.
+// listFolder lists a folder, itself under the name "", as the file system shows it.
 func listFolder(t *testing.T, root string) listing {
 	t.Helper()
 	l := listing{}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == root {
+		if err != nil {
 			return err
 		}
 		info, err := d.Info()
@@ -55,7 +55,7 @@ func listFolder(t *testing.T, root string) listing {
 			b, err = os.ReadFile(p)
 			content = sum(b)
 		}
-		l[p[len(root)+1:]] = line(info.Mode(), info.ModTime(), content)
+		l[strings.TrimPrefix(p[len(root):], "/")] = line(info.Mode(), info.ModTime(), content)
 		return err
 	})
 	if err != nil {
@@ -64,7 +64,7 @@ func listFolder(t *testing.T, root string) listing {
 	return l
 }
 
-// listTar lists what a tar holds below a folder.
+// listTar lists what a tar holds of a folder, itself under the name "".
 func listTar(t *testing.T, stream io.Reader, root string) listing {
 	t.Helper()
 	l, contents := listing{}, map[string]string{}
@@ -89,8 +89,8 @@ func listTar(t *testing.T, stream io.Reader, root string) listing {
 			content = contents[path.Clean(h.Linkname)]
 		}
 		contents[name] = content
-		if below, ok := strings.CutPrefix(name, root+"/"); ok {
-			l[below] = line(h.FileInfo().Mode(), h.ModTime, content)
+		if below, ok := strings.CutPrefix(name, root); ok && (below == "" || below[0] == '/') {
+			l[strings.TrimPrefix(below, "/")] = line(h.FileInfo().Mode(), h.ModTime, content)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/ui"
 )
 
@@ -77,6 +78,11 @@ type layerJSON struct {
 	DiffID    string `json:"diffID"`
 	MediaType string `json:"mediaType"`
 	Size      int64  `json:"size"`
+
+	// Of data layers: what they hold before compression, and how much of it
+	// belongs to entries of this image. The rest is dead.
+	TarSize *int64 `json:"tarSize,omitempty"`
+	Live    *int64 `json:"live,omitempty"`
 }
 
 func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
@@ -98,9 +104,15 @@ func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
 	}
 	for _, l := range c.Image.Layers {
 		info.Size += l.Size
-		info.Layers = append(info.Layers, layerJSON{
+		layer := layerJSON{
 			Role: string(l.Role), Digest: l.Digest.String(), DiffID: l.DiffID.String(), MediaType: l.MediaType, Size: l.Size,
-		})
+		}
+		for i := range packs {
+			if l.Role == image.RoleData && packs[i].DiffID == layer.DiffID {
+				layer.TarSize, layer.Live = &packs[i].TarSize, &packs[i].Live
+			}
+		}
+		info.Layers = append(info.Layers, layer)
 	}
 	return info, nil
 }

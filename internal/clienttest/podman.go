@@ -70,6 +70,13 @@ func Skopeo(t testing.TB) Client {
 	return Client{Path: lookup(t, "skopeo"), Env: map[string]string{"TMPDIR": t.TempDir()}}
 }
 
+// Umoci returns umoci, which unpacks the images of an OCI layout into folders.
+func Umoci(t testing.TB) Client {
+	t.Helper()
+	needRoot(t, "umoci that keeps owners")
+	return Client{Path: lookup(t, "umoci"), Env: map[string]string{"TMPDIR": t.TempDir()}}
+}
+
 // removeMounted unmounts everything below dir, deepest first, and removes dir.
 func removeMounted(t testing.TB, dir string) {
 	t.Helper()

@@ -146,19 +146,23 @@ func (b *build) sameProgram() bool {
 // keepParent publishes the parent under the new name.
 func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 	root := b.parent.Image.Root
-	if err := copyImage(ctx, b.parent.source, b.target, root); err != nil {
+	blobs, err := copyImage(ctx, b.parent.source, b.target, root)
+	if err != nil {
 		return nil, err
 	}
 	result := &BuildResult{
 		Digest: root.Digest.String(), Dataset: b.parent.Catalog().Dataset(), Skipped: b.skipped, Unchanged: true, Parent: root.Digest.String(),
 	}
 	for _, l := range b.parent.Image.Layers {
-		result.Size += l.Size
 		if l.Role == image.RoleData {
 			result.Packs++
 		}
 	}
-	var err error
+	for _, blob := range blobs {
+		if _, err := pack.CompressionOf(blob.MediaType); err == nil { // a layer
+			result.Size += blob.Size
+		}
+	}
 	result.Ref, err = b.target.Publish(ctx, root)
 	return result, err
 }
@@ -323,19 +327,20 @@ func copyBlob(ctx context.Context, from store.Source, to store.Target, desc ocis
 	return up.Commit(ctx, desc.Digest, n)
 }
 
-// copyImage copies all blobs of a data container, of all its platforms.
-func copyImage(ctx context.Context, from store.Source, to store.Target, root ocispec.Descriptor) error {
+// copyImage copies all blobs of a data container, of all its platforms, and
+// returns them.
+func copyImage(ctx context.Context, from store.Source, to store.Target, root ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	fetch := func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 		return readDocument(ctx, from, desc)
 	}
 	blobs, err := image.Blobs(ctx, fetch, root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, desc := range blobs {
 		if err := copyBlob(ctx, from, to, desc); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return blobs, nil
 }

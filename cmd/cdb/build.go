@@ -236,7 +236,7 @@ func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
 	ds := r.Dataset
 	verb := "built"
 	if r.Unchanged {
-		verb = "nothing changed since"
+		verb = "nothing changed, it is the parent:"
 	}
 	b.talk.Note("%s %s: %s, %s, %s, %s; %s in %s, %s", verb, r.Ref,
 		ui.Plural(ds.Files, "file"), ui.Plural(ds.Links, "link"), ui.Plural(ds.Dirs, "folder"), ui.Bytes(ds.Bytes),

@@ -42,7 +42,7 @@ there already are an error, unless --overwrite replaces them.`,
 	}
 	cmd.Flags().StringVarP(&x.dst, "output", "o", "", "write into the folder `DIR`")
 	cmd.Flags().BoolVar(&x.opts.Overwrite, "overwrite", false, "replace files that are there already")
-	cmd.Flags().BoolVar(&x.opts.Owners, "owners", false, "restore owner and group, which only root can")
+	cmd.Flags().BoolVar(&x.opts.Owners, "owners", false, "restore owner and group, which only root can, and extended attributes")
 	cmd.Flags().BoolVar(&x.json, "json", false, "print a JSON object with what was written")
 	_ = cmd.MarkFlagDirname("output") // the flag was just defined
 	return cmd

@@ -126,3 +126,16 @@ func (d *dir) setLinkTime(name string, e *catalog.Entry) error {
 	}
 	return err
 }
+
+// setXattrs gives the folder its extended attributes.
+func (d *dir) setXattrs(xattrs map[string]string) error {
+	if len(xattrs) == 0 {
+		return nil
+	}
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return setXattrs(f, xattrs)
+}

@@ -26,7 +26,8 @@ import (
 type Options struct {
 	// Workers is how many files are written at once; default one per CPU.
 	Workers int
-	// Owners restores owner and group, which only root can.
+	// Owners restores owner and group, which only root can, and the extended
+	// attributes of files and folders.
 	Owners bool
 	// Overwrite replaces files and links that are there already, which are
 	// otherwise an error. A folder is never replaced by a file.
@@ -254,6 +255,9 @@ func (x *exporter) finishDir(f folder) error {
 	}
 	if x.opts.Owners {
 		if err := d.root.Lchown(".", f.attr.UID, f.attr.GID); err != nil {
+			return err
+		}
+		if err := d.setXattrs(f.attr.Xattrs); err != nil {
 			return err
 		}
 	}

@@ -371,3 +371,28 @@ func TestBadDestination(t *testing.T) {
 		}
 	}
 }
+
+// With owners come extended attributes, of files and of folders.
+func TestXattrs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root restores owners")
+	}
+	var s source
+	s.add(tree.Dir, "", 0o755, "").Xattrs = map[string]string{"user.of": "root\x00\xff"}
+	s.add(tree.File, "f", 0o644, "x").Xattrs = map[string]string{"user.a": "1", "user.b": ""}
+	dst := filepath.Join(t.TempDir(), "dst")
+	if _, err := s.export(t, dst, export.Options{Owners: true}); errors.Is(err, syscall.ENOTSUP) {
+		t.Skip("the file system has no extended attributes")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]map[string]string{"": s.entries[0].Xattrs, "f": s.entries[1].Xattrs} {
+		for name, value := range want {
+			buf := make([]byte, 100)
+			n, err := syscall.Getxattr(filepath.Join(dst, path), name, buf)
+			if err != nil || string(buf[:n]) != value {
+				t.Errorf("attribute %s of %q is %q, want %q: %v", name, path, buf[:max(n, 0)], value, err)
+			}
+		}
+	}
+}

@@ -8,7 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/tree"
@@ -87,6 +91,9 @@ func (w *fileWriter) content(ctx context.Context, f *os.File, src io.Reader, e *
 		if err := f.Chown(e.UID, e.GID); err != nil {
 			return err
 		}
+		if err := setXattrs(f, e.Xattrs); err != nil {
+			return err
+		}
 	}
 	// Behind the owner, as a new one takes away the set-uid bit.
 	return f.Chmod(e.FileMode())
@@ -125,6 +132,16 @@ func (w *fileWriter) copy(ctx context.Context, f *os.File, src io.Reader, e *cat
 	}
 	if written < at {
 		return f.Truncate(at)
+	}
+	return nil
+}
+
+// setXattrs gives an open file or folder its extended attributes.
+func setXattrs(f *os.File, xattrs map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(xattrs)) {
+		if err := unix.Fsetxattr(int(f.Fd()), name, []byte(xattrs[name]), 0); err != nil {
+			return fmt.Errorf("set attribute %s: %w", name, err)
+		}
 	}
 	return nil
 }

@@ -488,3 +488,21 @@ func TestComparePaths(t *testing.T) {
 		}
 	}
 }
+
+// Snapshots of sources that nobody builds any more go, others stay.
+func TestForgotten(t *testing.T) {
+	dir := t.TempDir()
+	year := time.Now().Add(-400 * 24 * time.Hour)
+	for _, name := range []string{"old", "recent", "not.ours"} {
+		check(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		if name != "recent" {
+			check(t, os.Chtimes(filepath.Join(dir, name), year, year))
+		}
+	}
+	create(t, dir)
+	for name, want := range map[string]bool{"old": false, "recent": true, "not.ours": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s is there: %t, want %t", name, err == nil, want)
+		}
+	}
+}

@@ -26,6 +26,10 @@ const (
 // is removed.
 const staleAfter = 30 * 24 * time.Hour
 
+// forgottenAfter is the age at which the complete snapshot of a source that
+// nobody built again is removed.
+const forgottenAfter = 365 * 24 * time.Hour
+
 // partialOf returns the key of a partial snapshot, "" if name is none.
 func partialOf(name string) string {
 	key, digits, ok := strings.Cut(name, partialInfix)
@@ -133,6 +137,25 @@ func sweep(root *os.Root, key string, age time.Duration) {
 				root.Remove(name)
 			}
 			f.Close()
+		}
+	}
+}
+
+// sweepForgotten removes complete snapshots of sources that have not been
+// built for long, such as those that are gone. Errors do not matter.
+func sweepForgotten(root *os.Root) {
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || checkKey(e.Name()) != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < forgottenAfter {
+			continue
+		}
+		if f, _, err := openOwn(root, e.Name()); err == nil {
+			f.Close()
+			root.Remove(e.Name())
 		}
 	}
 }

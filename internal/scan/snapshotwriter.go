@@ -38,7 +38,7 @@ type SnapshotWriter struct {
 // letters, digits, dashes and underscores, in the folder dir, which is made if
 // missing. options are those of the build that decide what it makes of a file;
 // a snapshot is found by builds with the same options only. Partial snapshots
-// that are weeks old are removed.
+// that are weeks old are removed, and complete ones that are a year old.
 func CreateSnapshot(dir, key, options string) (*SnapshotWriter, error) {
 	w, err := createSnapshot(dir, key, options)
 	if err != nil {
@@ -59,6 +59,7 @@ func createSnapshot(dir, key, options string) (*SnapshotWriter, error) {
 		return nil, err
 	}
 	sweep(root, "", staleAfter)
+	sweepForgotten(root)
 	w := &SnapshotWriter{root: root, key: key}
 	if w.f, w.name, err = createPartial(root, key); err != nil {
 		root.Close()

@@ -122,6 +122,8 @@ type selection struct {
 	q    *Query
 	from string // " FROM ... WHERE ...", where files is what columns belong to
 	args []string
+	// byHit says that the rows come from the full-text index, in its order.
+	byHit bool
 	// watch is set if SQL of the user's is part of it.
 	watch *stopwatch
 }
@@ -166,7 +168,13 @@ func (db *DB) selection(ctx context.Context, q *Query) (*selection, error) {
 		if err != nil {
 			return s, &inputError{"text", q.Text, err}
 		}
-		conds = append(conds, "files.id IN (SELECT rowid FROM text WHERE text MATCH "+s.arg(match)+")")
+		hits := "(SELECT rowid AS hit FROM text WHERE text MATCH " + s.arg(match) + ")"
+		if s.byHit = q.Where == "" && q.Order == "" && !db.dataset.Mixed; s.byHit {
+			// The index yields hits in the order of IDs, one by one.
+			s.from = " FROM " + hits + " CROSS JOIN entry AS files ON files.id = hit"
+		} else {
+			conds = append(conds, "files.id IN "+hits)
+		}
 	}
 	s.from += " WHERE " + strings.Join(conds, " AND ")
 	return s, nil
@@ -228,8 +236,11 @@ func (s *selection) direct(ctx context.Context, yield func(*Row, error) bool) er
 		dir = " DESC"
 	}
 	tree := "files.id"
-	if s.db.dataset.Mixed {
+	switch {
+	case s.db.dataset.Mixed:
 		tree = "files.path"
+	case s.byHit:
+		tree = "hit"
 	}
 	order := " ORDER BY " + tree + dir
 	if s.q.Order == "size" {

@@ -218,7 +218,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 			return nil, err
 		}
 	}
-	memory := b.openMemory(listing)
+	memory := b.openMemory()
 	defer memory.close()
 	if unchanged, err := b.isUnchanged(listing, memory.snapshot); err != nil || unchanged {
 		if err != nil {

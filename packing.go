@@ -153,9 +153,7 @@ func (p *packer) kept(ctx context.Context, it *readItem) error {
 		p.opts.Progress.addFile()
 		p.opts.Progress.addBytes(it.old.Size)
 	}
-	if err := p.memory.add(it, it.old, 0); err != nil {
-		return err
-	}
+	p.memory.add(it, it.old, 0)
 	return p.send(ctx, row{op: rowKeep, entry: it.old})
 }
 
@@ -327,9 +325,7 @@ func (p *packer) remember(it *readItem, e *catalog.Entry) {
 
 // put sends a new or changed row to the catalog.
 func (p *packer) put(ctx context.Context, it *readItem, e *catalog.Entry) error {
-	if err := p.memory.add(it, e, p.ordinal()); err != nil {
-		return err
-	}
+	p.memory.add(it, e, p.ordinal())
 	if it.old != nil {
 		return p.send(ctx, row{op: rowReplace, old: it.old, entry: e})
 	}
@@ -386,9 +382,7 @@ func (p *packer) finish(ctx context.Context) error {
 	if err != nil || done == nil {
 		return err
 	}
-	if err := p.memory.endPack(done); err != nil {
-		return err
-	}
+	p.memory.endPack(done)
 	return p.send(ctx, row{op: rowPack, pack: done})
 }
 

@@ -27,7 +27,7 @@ type memory struct {
 }
 
 // openMemory opens what is remembered of the source. Any part may be missing.
-func (b *build) openMemory(*scan.Listing) *memory {
+func (b *build) openMemory() *memory {
 	m := &memory{}
 	dir := b.opts.Cache
 	src, err := filepath.Abs(b.src)
@@ -76,9 +76,9 @@ func (m *memory) drop() {
 
 // add remembers an entry, packed by this build in its pack number ordinal, or
 // kept from the parent if that is 0.
-func (m *memory) add(it *readItem, e *catalog.Entry, ordinal int) error {
+func (m *memory) add(it *readItem, e *catalog.Entry, ordinal int) {
 	if m.writer == nil {
-		return nil
+		return
 	}
 	r := scan.Record{Entry: e.Entry, Stat: it.state.stat, Settled: it.state.settled, Pack: ordinal, Offset: e.Offset}
 	if e.Type == tree.File {
@@ -90,13 +90,12 @@ func (m *memory) add(it *readItem, e *catalog.Entry, ordinal int) error {
 	if err := m.writer.Add(&r); err != nil {
 		m.drop()
 	}
-	return nil
 }
 
 // endPack remembers a pack that is complete and durable.
-func (m *memory) endPack(p *catalog.Pack) error {
+func (m *memory) endPack(p *catalog.Pack) {
 	if m.writer == nil {
-		return nil
+		return
 	}
 	err := m.writer.EndPack(scan.PackRecord{
 		Digest: p.Digest, DiffID: p.DiffID, MediaType: p.MediaType,
@@ -105,7 +104,6 @@ func (m *memory) endPack(p *catalog.Pack) error {
 	if err != nil {
 		m.drop()
 	}
-	return nil
 }
 
 // commit makes what was remembered that of the image with this digest.

@@ -242,7 +242,7 @@ func (b *build) whiteouts(ctx context.Context, w *packWriter, cat *catalog.Write
 			return err
 		}
 		mark := tree.Entry{Type: tree.File, Mode: 0o644, ModTime: time.Unix(0, 0)}
-		mark.Path = ".wh." + tree.Base(path)
+		mark.Path = whiteoutPrefix + tree.Base(path)
 		if dir.Path != "" {
 			mark.Path = dir.Path + "/" + mark.Path
 		}
@@ -268,7 +268,7 @@ func (b *build) catalogLayers(ctx context.Context, layers []image.Layer, ds *cat
 	path := filepath.Join(b.temp, "catalog.db")
 	if b.parent != nil {
 		deltas := len(b.parent.Image.Catalog())
-		size, err := catalog.DeltaSize(ctx, b.parent.Catalog(), path)
+		delta, err := catalog.NewDelta(ctx, b.parent.Catalog(), path)
 		if err != nil {
 			return nil, err
 		}
@@ -276,11 +276,8 @@ func (b *build) catalogLayers(ctx context.Context, layers []image.Layer, ds *cat
 		if err != nil {
 			return nil, err
 		}
-		if deltas < catalog.MaxDeltas && b.parent.deltaSize+size <= fi.Size()/2 {
-			l, err := b.catalogLayer(ctx, catalog.DeltaName(image.CatalogPath, deltas), size, ds.Created, func(w io.Writer) error {
-				_, err := catalog.WriteDelta(ctx, w, b.parent.Catalog(), path)
-				return err
-			})
+		if deltas < catalog.MaxDeltas && b.parent.deltaSize+delta.Size() <= fi.Size()/2 {
+			l, err := b.catalogLayer(ctx, catalog.DeltaName(image.CatalogPath, deltas), delta.Size(), ds.Created, delta.Write)
 			return append(layers, l), err
 		}
 		layers = slices.DeleteFunc(layers, func(l image.Layer) bool { return l.Role == image.RoleCatalog })

@@ -29,63 +29,77 @@ const MaxDeltas = 16
 // maxPages bounds the pages of a catalog: 4 TiB.
 const maxPages = 1 << 30
 
-// WriteDelta writes the delta from the catalog old, which may have deltas of
-// its own, to the file at path, and returns its length in bytes.
-func WriteDelta(ctx context.Context, dst io.Writer, old *DB, path string) (int64, error) {
-	f, err := os.Open(path)
+// A Delta is what makes one catalog another.
+type Delta struct {
+	path    string // of the new catalog
+	pages   int64  // of the new catalog
+	changed []uint32
+}
+
+// NewDelta compares the catalog old, which may have deltas of its own, with the
+// catalog file at path.
+func NewDelta(ctx context.Context, old *DB, path string) (*Delta, error) {
+	d := &Delta{path: path}
+	if err := d.compare(ctx, old); err != nil {
+		return nil, fmt.Errorf("compare catalogs: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Delta) compare(ctx context.Context, old *DB) error {
+	f, err := os.Open(d.path)
 	if err != nil {
-		return 0, fmt.Errorf("write catalog delta: %w", err)
+		return err
 	}
 	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
-		return 0, fmt.Errorf("write catalog delta: %w", err)
+		return err
 	}
-	n, err := writeDelta(ctx, dst, old, f, fi.Size())
-	if err != nil {
-		return 0, fmt.Errorf("write catalog delta: %w", err)
-	}
-	return n, nil
-}
-
-func writeDelta(ctx context.Context, dst io.Writer, old *DB, f io.ReaderAt, size int64) (int64, error) {
 	src, err := old.bytes()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer src.Close()
-	changed, err := changedPages(ctx, src, old.size, f, size)
+	d.pages = fi.Size() / pageSize
+	d.changed, err = changedPages(ctx, src, old.size, f, fi.Size())
+	return err
+}
+
+// Size returns the length of the delta in bytes.
+func (d *Delta) Size() int64 {
+	return (1 + tablePages(len(d.changed)) + int64(len(d.changed))) * pageSize
+}
+
+// Write writes the delta.
+func (d *Delta) Write(dst io.Writer) error {
+	f, err := os.Open(d.path)
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("write catalog delta: %w", err)
 	}
+	defer f.Close()
 	head := make([]byte, pageSize)
 	copy(head, deltaMagic)
 	binary.LittleEndian.PutUint32(head[8:], pageSize)
-	binary.LittleEndian.PutUint32(head[12:], uint32(size/pageSize))
-	binary.LittleEndian.PutUint32(head[16:], uint32(len(changed)))
-	numbers := make([]byte, tablePages(len(changed))*pageSize)
-	for i, p := range changed {
+	binary.LittleEndian.PutUint32(head[12:], uint32(d.pages))
+	binary.LittleEndian.PutUint32(head[16:], uint32(len(d.changed)))
+	numbers := make([]byte, tablePages(len(d.changed))*pageSize)
+	for i, p := range d.changed {
 		binary.LittleEndian.PutUint32(numbers[4*i:], p)
 	}
 	if _, err := dst.Write(append(head, numbers...)); err != nil {
-		return 0, err
+		return fmt.Errorf("write catalog delta: %w", err)
 	}
 	page := make([]byte, pageSize)
-	for _, p := range changed {
+	for _, p := range d.changed {
 		if _, err := f.ReadAt(page, int64(p)*pageSize); err != nil {
-			return 0, err
+			return fmt.Errorf("write catalog delta: %w", err)
 		}
 		if _, err := dst.Write(page); err != nil {
-			return 0, err
+			return fmt.Errorf("write catalog delta: %w", err)
 		}
 	}
-	return int64(len(head)+len(numbers)) + int64(len(changed))*pageSize, nil
-}
-
-// DeltaSize returns the length that WriteDelta will have, in bytes, without
-// writing it.
-func DeltaSize(ctx context.Context, old *DB, path string) (int64, error) {
-	return WriteDelta(ctx, io.Discard, old, path)
+	return nil
 }
 
 // tablePages returns the pages that n page numbers take.

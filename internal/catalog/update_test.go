@@ -126,8 +126,12 @@ func TestUpdate(t *testing.T) {
 		}
 		next := v.next(t, parent)
 		var delta bytes.Buffer
-		size, err := catalog.WriteDelta(t.Context(), &delta, parent, next)
-		if err != nil || size != int64(delta.Len()) {
+		d, err := catalog.NewDelta(t.Context(), parent, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := d.Size()
+		if err := d.Write(&delta); err != nil || size != int64(delta.Len()) {
 			t.Fatalf("delta of %d bytes, said %d: %v", delta.Len(), size, err)
 		}
 		parent.Close()
@@ -165,7 +169,11 @@ func TestDeltaDamage(t *testing.T) {
 	parent := open(t, parentPath)
 	v["f00003"] = 3
 	var delta bytes.Buffer
-	if _, err := catalog.WriteDelta(t.Context(), &delta, parent, v.next(t, parent)); err != nil {
+	d, err := catalog.NewDelta(t.Context(), parent, v.next(t, parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(&delta); err != nil {
 		t.Fatal(err)
 	}
 	base, err := os.ReadFile(parentPath)

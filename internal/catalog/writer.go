@@ -410,7 +410,7 @@ func (w *Writer) finish(ds *Dataset) error {
 	ds.Files, ds.Dirs, ds.Links, ds.Bytes = w.ds.Files, w.ds.Dirs, w.ds.Links, w.ds.Bytes
 	ds.Mixed = w.mixed
 	ds.Digest = "sha256:" + hex.EncodeToString(w.listing.Sum(nil))
-	if err := w.replaceTable("dataset (key, value)", ds.pairs()); err != nil {
+	if err := replaceTable(w.conn, "dataset (key, value)", ds.pairs()); err != nil {
 		return err
 	}
 	metrics := map[string]int64{}
@@ -419,7 +419,7 @@ func (w *Writer) finish(ds *Dataset) error {
 			metrics[m] = n
 		}
 	}
-	if err := w.replaceTable("metric (name, files)", metrics); err != nil {
+	if err := replaceTable(w.conn, "metric (name, files)", metrics); err != nil {
 		return err
 	}
 	if err := w.finishVersion(ds); err != nil {
@@ -448,26 +448,15 @@ func (w *Writer) finish(ds *Dataset) error {
 }
 
 // replaceTable makes the rows of a table with two columns those of a map.
-func (w *Writer) replaceTable(table string, rows any) error {
+func replaceTable[V any](conn *sqlite.Conn, table string, rows map[string]V) error {
 	name, _, _ := strings.Cut(table, " ")
-	if err := sqlitex.ExecuteTransient(w.conn, "DELETE FROM "+name, nil); err != nil {
+	if err := sqlitex.ExecuteTransient(conn, "DELETE FROM "+name, nil); err != nil {
 		return err
 	}
-	insert := func(k string, v any) error {
-		return sqlitex.Execute(w.conn, "INSERT INTO "+table+" VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{k, v}})
-	}
-	switch rows := rows.(type) {
-	case map[string]string:
-		for _, k := range slices.Sorted(maps.Keys(rows)) {
-			if err := insert(k, rows[k]); err != nil {
-				return err
-			}
-		}
-	case map[string]int64:
-		for _, k := range slices.Sorted(maps.Keys(rows)) {
-			if err := insert(k, rows[k]); err != nil {
-				return err
-			}
+	for _, k := range slices.Sorted(maps.Keys(rows)) {
+		err := sqlitex.Execute(conn, "INSERT INTO "+table+" VALUES (?, ?)", &sqlitex.ExecOptions{Args: []any{k, rows[k]}})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"internal/tree"},
 	{"internal/catalog", "internal/pack"},
 	{"internal/image", "internal/export"},
-	{"internal/scan", "internal/store", "internal/query"},
+	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
 	{".", "internal/ui"},
 	{"cmd/cdb", "cmd/entrypoint", "bench"},
 }

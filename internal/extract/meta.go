@@ -1,0 +1,129 @@
+package extract
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/data-containers/cdb/internal/catalog"
+)
+
+// A Meta is an object of metadata: keys in the order in which they were set.
+type Meta struct {
+	keys      []string
+	values    map[string]any
+	mediaType string
+}
+
+// Set gives a key its value: a string, bool, int, int64, uint64, float64, a
+// slice of one of these, *Meta or []*Meta. A NaN or an infinity, which JSON
+// has not, leaves no key. Setting again replaces the value.
+func (m *Meta) Set(key string, value any) {
+	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		return
+	}
+	if m.values == nil {
+		m.values = map[string]any{}
+	}
+	if _, ok := m.values[key]; !ok {
+		m.keys = append(m.keys, key)
+	}
+	m.values[key] = value
+}
+
+// SetString sets a key unless s is empty.
+func (m *Meta) SetString(key, s string) {
+	if s != "" {
+		m.Set(key, s)
+	}
+}
+
+// SetMediaType says what media type this very file has.
+func (m *Meta) SetMediaType(t string) { m.mediaType = t }
+
+// Get returns the value of a key, nil for none.
+func (m *Meta) Get(key string) any { return m.values[key] }
+
+// Keys returns the keys in order. They must not be changed.
+func (m *Meta) Keys() []string { return m.keys }
+
+// AppendJSON appends m as a JSON object in the form of Python's json.dumps,
+// as all metadata of a catalog has it.
+func (m *Meta) AppendJSON(b []byte) []byte { return m.appendJSON(b, "") }
+
+// appendJSON puts prefix before each key.
+func (m *Meta) appendJSON(b []byte, prefix string) []byte {
+	b = append(b, '{')
+	for i, k := range m.keys {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(catalog.AppendString(b, prefix+k), ": "...)
+		b = appendValue(b, m.values[k])
+	}
+	return append(b, '}')
+}
+
+func appendValue(b []byte, value any) []byte {
+	switch v := value.(type) {
+	case string:
+		return catalog.AppendString(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case int:
+		return strconv.AppendInt(b, int64(v), 10)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case uint64:
+		return strconv.AppendUint(b, v, 10)
+	case float64:
+		return appendFloat(b, v)
+	case *Meta:
+		return v.AppendJSON(b)
+	case []string:
+		return appendList(b, v)
+	case []int:
+		return appendList(b, v)
+	case []int64:
+		return appendList(b, v)
+	case []float64:
+		return appendList(b, v)
+	case []bool:
+		return appendList(b, v)
+	case []*Meta:
+		return appendList(b, v)
+	case []any:
+		return appendList(b, v)
+	}
+	return append(b, "null"...)
+}
+
+func appendList[T any](b []byte, list []T) []byte {
+	b = append(b, '[')
+	for i, v := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = appendValue(b, v)
+	}
+	return append(b, ']')
+}
+
+// appendFloat writes the shortest number that reads back as f, as Python
+// does, but never NaN or Infinity, which JSON has not.
+func appendFloat(b []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(b, "null"...)
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
+		format = 'e'
+	}
+	start := len(b)
+	b = strconv.AppendFloat(b, f, format, -1, 64)
+	for _, c := range b[start:] {
+		if c == '.' || c == 'e' {
+			return b
+		}
+	}
+	return append(b, ".0"...)
+}

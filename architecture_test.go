@@ -16,8 +16,8 @@ const module = "github.com/data-containers/cdb"
 // layers are the packages from the lowest up. A package imports lower layers
 // only: stages of one layer meet in the root package.
 var layers = [][]string{
-	{"internal/tree"},
-	{"internal/catalog", "internal/pack"},
+	{"internal/tree", "internal/blobcache"},
+	{"internal/catalog", "internal/pack", "internal/registry"},
 	{"internal/image", "internal/export"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
 	{".", "internal/ui"},
@@ -31,8 +31,9 @@ var doors = map[string][]string{
 	"github.com/klauspost/compress": {"internal/pack"},
 	"github.com/spf13/cobra":        {"cmd/cdb"},
 	"golang.org/x/term":             {"internal/ui", "cmd/entrypoint"},
-	"net/http":                      {"internal/store"},
-	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "."},
+	"net/http":                      {"internal/store", "internal/registry"},
+	"oras.land/oras-go":             {"internal/registry"},
+	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "internal/registry", "."},
 }
 
 // testPackages hold helpers of tests and are imported by tests alone.

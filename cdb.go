@@ -11,6 +11,8 @@
 package cdb
 
 import (
+	"github.com/data-containers/cdb/internal/blobcache"
+	"github.com/data-containers/cdb/internal/registry"
 	"github.com/data-containers/cdb/internal/store"
 )
 
@@ -21,8 +23,12 @@ type Places struct {
 	DockerHost string // as DOCKER_HOST; "" is the usual socket
 	TempDir    string // for temporary files; "" is the system's
 	Cache      string // folder of the change cache; "" is none
+	// Registries is the client for images in registries; nil reaches none.
+	Registries *registry.Client
+	// Pieces keeps what was read of images in registries; nil keeps nothing.
+	Pieces *blobcache.Cache
 }
 
 func (p Places) config() store.Config {
-	return store.Config{Root: p.Store, DockerHost: p.DockerHost, TempDir: p.TempDir}
+	return store.Config{Root: p.Store, DockerHost: p.DockerHost, TempDir: p.TempDir, Registries: p.Registries, Pieces: p.Pieces}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
@@ -51,7 +52,9 @@ type openPack struct {
 
 // Open opens the data container that ref names: NAME[:TAG][@DIGEST] in the
 // local store, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE,
-// docker-daemon:NAME, or the path of a layout or an archive.
+// docker-daemon:NAME, docker://HOST/NAME[:TAG][@DIGEST] in a registry (also
+// without docker:// where the local store has no such image), or the path of a
+// layout or an archive. ctx is that of all reads of an image in a registry.
 func Open(ctx context.Context, ref string, places Places) (*Container, error) {
 	r, err := store.ParseRef(ref)
 	if err != nil {
@@ -62,6 +65,9 @@ func Open(ctx context.Context, ref string, places Places) (*Container, error) {
 		return nil, err
 	}
 	c := &Container{Ref: ref, places: places, source: source, cache: pack.NewCache(cacheSize), packs: map[int]*openPack{}}
+	if c.remote() != nil {
+		c.cache = pack.NewCache(remoteCache)
+	}
 	if err := c.open(ctx, name); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open %s: %w", ref, err)
@@ -74,27 +80,30 @@ func (c *Container) open(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if c.Image, err = image.Parse(ctx, c.document, root, runtime.GOARCH); err != nil {
+	seen := func(m *ocispec.Manifest) {
+		if r := c.remote(); r != nil {
+			// They are on their way while the config is.
+			r.Prefetch(ctx, image.CatalogLayers(m)...)
+		}
+	}
+	if c.Image, err = image.ParseWith(ctx, c.document, root, runtime.GOARCH, seen); err != nil {
 		return err
 	}
-	var parts []catalog.Part
-	for i, layer := range c.Image.Catalog() {
-		name := image.CatalogPath
-		if i > 0 {
-			name = catalog.DeltaName(name, i)
-		}
-		stream, size, err := c.openLayer(ctx, &layer)
-		if err != nil {
-			return fmt.Errorf("open catalog layer: %w", err)
-		}
-		offset, length, err := findInTar(stream, size, name)
-		if err != nil {
+	layers := c.Image.Catalog()
+	parts := make([]catalog.Part, len(layers))
+	// Not with a context of its own: what is opened outlives the group.
+	var g errgroup.Group
+	for i := range layers {
+		g.Go(func() (err error) {
+			parts[i], err = c.openCatalog(ctx, &layers[i], i)
 			return err
-		}
-		parts = append(parts, catalog.Part{ReaderAt: io.NewSectionReader(stream, offset, length), Size: length})
-		if i > 0 {
-			c.deltaSize += length
-		}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, p := range parts[1:] {
+		c.deltaSize += p.Size
 	}
 	all, size, err := catalog.Stack(parts[0], parts[1:])
 	if err != nil {
@@ -104,9 +113,36 @@ func (c *Container) open(ctx context.Context, name string) error {
 	return err
 }
 
+// openCatalog opens the catalog, or its delta with the number i.
+func (c *Container) openCatalog(ctx context.Context, l *image.Layer, i int) (catalog.Part, error) {
+	name := image.CatalogPath
+	if i > 0 {
+		name = catalog.DeltaName(name, i)
+	}
+	stream, size, err := c.openLayer(ctx, l)
+	if err != nil {
+		return catalog.Part{}, fmt.Errorf("open catalog layer: %w", err)
+	}
+	offset, length, err := findInTar(stream, size, name)
+	if err != nil {
+		return catalog.Part{}, err
+	}
+	return catalog.Part{ReaderAt: section(stream, offset, length, false), Size: length}, nil
+}
+
+// section returns n bytes of a tar stream from off on. through says that they
+// will be read from the first to the last.
+func section(stream io.ReaderAt, off, n int64, through bool) *io.SectionReader {
+	if p, ok := stream.(*pack.Reader); ok {
+		return p.Section(off, n, through)
+	}
+	return io.NewSectionReader(stream, off, n)
+}
+
 // Close ends the use of the container.
 func (c *Container) Close() error {
 	var errs []error
+	c.cache.Wait()
 	if c.db != nil {
 		errs = append(errs, c.db.Close())
 	}
@@ -163,11 +199,18 @@ func (c *Container) openLayer(ctx context.Context, l *image.Layer) (io.ReaderAt,
 	if err != nil {
 		return nil, 0, err
 	}
-	if kind == pack.None {
-		return blob, blob.Size(), nil
-	}
 	loc, _ := l.TableLocation()
-	r, err := pack.OpenBlob(ctx, l.Digest.String(), blob, blob.Size(), kind, loc, c.cache)
+	far := c.remote() != nil
+	switch {
+	case kind == pack.None && !far:
+		return blob, blob.Size(), nil
+	case far && (kind == pack.None || loc == nil):
+		// Nothing that the manifest vouches for says where its frames are.
+		return c.unpack(ctx, l, blob, kind)
+	}
+	src := pack.Source{Name: l.Digest.String(), Blob: blob, Compression: kind}
+	c.setRemote(&src)
+	r, err := pack.OpenBlob(ctx, src, blob.Size(), loc, c.cache)
 	if err == nil {
 		return r, r.Size(), nil
 	}
@@ -175,6 +218,18 @@ func (c *Container) openLayer(ctx context.Context, l *image.Layer) (io.ReaderAt,
 		return nil, 0, err
 	}
 	return c.unpack(ctx, l, blob, kind)
+}
+
+// setRemote says how a blob of the image is best read.
+func (c *Container) setRemote(src *pack.Source) {
+	r := c.remote()
+	if r == nil {
+		return
+	}
+	src.Remote = true
+	if pieces := r.Pieces(); pieces != nil {
+		src.Frames = pieces
+	}
 }
 
 // unpack decompresses a whole layer into a temporary file and checks it
@@ -191,7 +246,12 @@ func (c *Container) unpack(ctx context.Context, l *image.Layer, blob store.Blob,
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, 0, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
 	}
-	src, err := pack.Decompress(io.NewSectionReader(blob, 0, blob.Size()), kind)
+	raw, err := store.Reader(ctx, blob)
+	if err != nil {
+		return nil, 0, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
+	}
+	defer raw.Close()
+	src, err := pack.Decompress(raw, kind)
 	if err != nil {
 		return nil, 0, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
 	}
@@ -270,14 +330,16 @@ func (c *Container) openDataLayer(ctx context.Context, p *catalog.Pack) (io.Read
 		if err != nil {
 			return nil, err
 		}
-		return pack.NewReader(pack.Source{
+		src := pack.Source{
 			Name:        p.Digest,
 			Blob:        blob,
 			Compression: kind,
 			FrameSize:   p.FrameSize,
 			TarSize:     p.TarSize,
 			Frame:       c.frames(p.ID),
-		}, c.cache)
+		}
+		c.setRemote(&src)
+		return pack.NewReader(src, c.cache)
 	}
 	return nil, fmt.Errorf("%w: no layer has the diffID %s of pack %d", catalog.ErrFormat, p.DiffID, p.ID)
 }

@@ -48,7 +48,10 @@ func (c *Container) Export(ctx context.Context, dst string, opts ExportOptions) 
 		}
 		return &countedReader{r, opts.Progress}, nil
 	}
-	return export.Tree(ctx, dst, c.under(ctx, paths), open, export.Options{
+	if opts.Workers == 0 && c.remote() != nil {
+		opts.Workers = remoteWorkers
+	}
+	return export.Tree(ctx, dst, c.readAhead(ctx, c.under(ctx, paths)), open, export.Options{
 		Workers: opts.Workers, Owners: opts.Owners, Overwrite: opts.Overwrite,
 	})
 }

@@ -45,15 +45,16 @@ func (f *Files) Open(path string) (fs.File, error) {
 	if e.Type != tree.File {
 		return &plainFile{e, f}, nil
 	}
-	r, err := f.c.open1(f.ctx, e)
+	r, err := f.c.open1(f.ctx, e, false)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return &dataFile{r, e}, nil
 }
 
-// open1 returns the bytes of a regular file.
-func (c *Container) open1(ctx context.Context, e *catalog.Entry) (*io.SectionReader, error) {
+// open1 returns the bytes of a regular file. through says that they will be
+// read from the first to the last.
+func (c *Container) open1(ctx context.Context, e *catalog.Entry, through bool) (*io.SectionReader, error) {
 	if e.Size == 0 {
 		return io.NewSectionReader(strings.NewReader(""), 0, 0), nil
 	}
@@ -61,13 +62,13 @@ func (c *Container) open1(ctx context.Context, e *catalog.Entry) (*io.SectionRea
 	if err != nil {
 		return nil, err
 	}
-	return io.NewSectionReader(p, e.Offset, e.Size), nil
+	return section(p, e.Offset, e.Size, through), nil
 }
 
 // Content returns the bytes of a regular file from its first to its last, and
 // fails at the end if they are not those of its digest.
 func (c *Container) Content(ctx context.Context, e *catalog.Entry) (io.ReadCloser, error) {
-	r, err := c.open1(ctx, e)
+	r, err := c.open1(ctx, e, true)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (f *Files) walkLayer(ctx context.Context, l *image.Layer) iter.Seq2[*tree.E
 			return
 		}
 		prefix := strings.Trim(f.c.db.Dataset().Prefix, "/")
-		tr := tar.NewReader(io.NewSectionReader(stream, 0, size))
+		tr := tar.NewReader(section(stream, 0, size, true))
 		for {
 			if err := ctx.Err(); err != nil {
 				yield(nil, err)

@@ -82,7 +82,7 @@ func (c *Container) VerifyFiles(ctx context.Context, paths []string, opts Verify
 	opts.Progress.setPhase("verify files")
 	return inOrder(ctx, opts, func(yield func(func() *Finding) bool) error {
 		for _, p := range paths {
-			for e, err := range c.db.Entries(ctx, p) {
+			for e, err := range c.readAhead(ctx, c.db.Entries(ctx, p)) {
 				if err != nil {
 					return err
 				}
@@ -191,7 +191,12 @@ func (c *Container) verifyLayer(ctx context.Context, l *image.Layer, progress *P
 		return bad("unreadable", err)
 	}
 	sum, diff := l.Digest.Verifier(), l.DiffID.Verifier()
-	raw := io.TeeReader(&contextReader{ctx, io.NewSectionReader(blob, 0, blob.Size())}, io.MultiWriter(sum, (*byteCounter)(progress)))
+	all, err := store.Reader(ctx, blob)
+	if err != nil {
+		return bad("unreadable", err)
+	}
+	defer all.Close()
+	raw := io.TeeReader(&contextReader{ctx, all}, io.MultiWriter(sum, (*byteCounter)(progress)))
 	unpackErr := unpackTo(diff, raw, l.MediaType)
 	if _, err := io.Copy(io.Discard, raw); err != nil {
 		return bad("unreadable", err)

@@ -200,7 +200,12 @@ func (c *catalogCheck) checkRow(ctx context.Context, e *catalog.Entry) error {
 // plainTable makes the frame table of a blob without compression.
 func plainTable(ctx context.Context, blob store.Blob, frameSize int64) (*pack.Table, error) {
 	table := &pack.Table{FrameSize: frameSize, TarSize: blob.Size()}
-	src := &contextReader{ctx, io.NewSectionReader(blob, 0, blob.Size())}
+	all, err := store.Reader(ctx, blob)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	src := &contextReader{ctx, all}
 	for left := blob.Size(); left > 0; {
 		sum := sha256.New()
 		n, err := io.CopyN(sum, src, min(left, frameSize))

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
@@ -146,7 +144,7 @@ func (b *build) sameProgram() bool {
 // keepParent publishes the parent under the new name.
 func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 	root := b.parent.Image.Root
-	blobs, err := copyImage(ctx, b.parent.source, b.target, root)
+	copied, err := store.Copy(ctx, b.parent.source, root, b.target, store.CopyOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -158,13 +156,17 @@ func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 			result.Packs++
 		}
 	}
+	blobs, err := image.Blobs(ctx, b.parent.document, root)
+	if err != nil {
+		return nil, err
+	}
 	for _, blob := range blobs {
 		if _, err := pack.CompressionOf(blob.MediaType); err == nil { // a layer
 			result.Size += blob.Size
 		}
 	}
-	result.Ref, err = b.target.Publish(ctx, root)
-	return result, err
+	result.Ref = copied.Ref
+	return result, nil
 }
 
 // versionLayers makes the layers of a new version: those of the parent that
@@ -196,7 +198,7 @@ func (b *build) versionLayers(ctx context.Context, cat *catalog.Writer, packs []
 				continue
 			}
 		}
-		if err := copyBlob(ctx, b.parent.source, b.target, l.Descriptor); err != nil {
+		if err := store.CopyBlob(ctx, b.parent.source, b.target, l.Descriptor, nil); err != nil {
 			return nil, err
 		}
 		layers = append(layers, l)
@@ -296,48 +298,4 @@ func (b *build) catalogLayers(ctx context.Context, layers []image.Layer, ds *cat
 		return err
 	})
 	return append(layers, l), err
-}
-
-// copyBlob copies a blob that the target lacks.
-func copyBlob(ctx context.Context, from store.Source, to store.Target, desc ocispec.Descriptor) error {
-	if has, err := to.Has(ctx, desc.Digest); err != nil || has {
-		return err
-	}
-	blob, err := from.Open(ctx, desc)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	up, err := to.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer up.Abort()
-	sum := desc.Digest.Verifier()
-	n, err := io.Copy(io.MultiWriter(up, sum), &contextReader{ctx, io.NewSectionReader(blob, 0, blob.Size())})
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", desc.Digest, err)
-	}
-	if !sum.Verified() {
-		return fmt.Errorf("copy %s: %w: digest does not match", desc.Digest, pack.ErrCorrupt)
-	}
-	return up.Commit(ctx, desc.Digest, n)
-}
-
-// copyImage copies all blobs of a data container, of all its platforms, and
-// returns them.
-func copyImage(ctx context.Context, from store.Source, to store.Target, root ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	fetch := func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-		return readDocument(ctx, from, desc)
-	}
-	blobs, err := image.Blobs(ctx, fetch, root)
-	if err != nil {
-		return nil, err
-	}
-	for _, desc := range blobs {
-		if err := copyBlob(ctx, from, to, desc); err != nil {
-			return nil, err
-		}
-	}
-	return blobs, nil
 }

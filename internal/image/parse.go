@@ -49,6 +49,12 @@ type Image struct {
 // manifest for linux and arch, else any for linux: they share the data. Every
 // document is checked against its digest.
 func Parse(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch string) (*Image, error) {
+	return ParseWith(ctx, fetch, root, arch, func(*ocispec.Manifest) {})
+}
+
+// ParseWith is Parse, and calls seen with the manifest before the config is
+// fetched: where that takes time, other things can be fetched meanwhile.
+func ParseWith(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch string, seen func(*ocispec.Manifest)) (*Image, error) {
 	img := &Image{Root: root, Manifest: root}
 	if root.MediaType == ocispec.MediaTypeImageIndex || root.MediaType == dockerIndex {
 		var index ocispec.Index
@@ -72,6 +78,7 @@ func Parse(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch str
 	if m.Config.MediaType != ocispec.MediaTypeImageConfig && m.Config.MediaType != "application/vnd.docker.container.image.v1+json" {
 		return nil, fmt.Errorf("image %s: %w: its config is %q", root.Digest, ErrNoDataContainer, m.Config.MediaType)
 	}
+	seen(&m)
 	var config ocispec.Image
 	if err := document(ctx, fetch, m.Config, &config); err != nil {
 		return nil, err
@@ -175,14 +182,37 @@ func (img *Image) setLayers(descs []ocispec.Descriptor, diffIDs []digest.Digest)
 		}
 		img.Layers = append(img.Layers, Layer{Descriptor: d, DiffID: diffIDs[i], Role: role})
 	}
-	for number := range strings.SplitSeq(img.Labels[LabelCatalog], ",") {
-		i, err := strconv.Atoi(number)
-		if err != nil || i < 1 || i >= len(descs) || img.Layers[i].Role == RoleCatalog {
-			return fmt.Errorf("label %s: %q names no layers", LabelCatalog, img.Labels[LabelCatalog])
-		}
+	numbers, ok := catalogNumbers(img.Labels[LabelCatalog], len(descs))
+	if !ok {
+		return fmt.Errorf("label %s: %q names no layers", LabelCatalog, img.Labels[LabelCatalog])
+	}
+	for _, i := range numbers {
 		img.Layers[i].Role = RoleCatalog
 	}
 	return nil
+}
+
+// catalogNumbers reads the value of LabelCatalog for an image of n layers.
+func catalogNumbers(label string, n int) (numbers []int, ok bool) {
+	for number := range strings.SplitSeq(label, ",") {
+		i, err := strconv.Atoi(number)
+		if err != nil || i < 1 || i >= n || slices.Contains(numbers, i) {
+			return nil, false
+		}
+		numbers = append(numbers, i)
+	}
+	return numbers, true
+}
+
+// CatalogLayers returns the layers that the annotations of a manifest call
+// those of the catalog. They are a hint: the labels of the config decide.
+func CatalogLayers(m *ocispec.Manifest) []ocispec.Descriptor {
+	numbers, _ := catalogNumbers(m.Annotations[LabelCatalog], len(m.Layers))
+	var layers []ocispec.Descriptor
+	for _, i := range numbers {
+		layers = append(layers, m.Layers[i])
+	}
+	return layers
 }
 
 // Catalog returns the layers that hold the catalog: the base and its deltas,

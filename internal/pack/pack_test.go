@@ -96,7 +96,7 @@ func build(t testing.TB, files []file, opts pack.WriterOptions) (*output, *pack.
 func open(t testing.TB, blob []byte, info *pack.Info, c pack.Compression) *pack.Reader {
 	t.Helper()
 	if c != pack.None {
-		r, err := pack.OpenBlob(t.Context(), "test", bytes.NewReader(blob), int64(len(blob)), c, nil, pack.NewCache(1<<20))
+		r, err := pack.OpenBlob(t.Context(), pack.Source{Name: "test", Blob: bytes.NewReader(blob), Compression: c}, int64(len(blob)), nil, pack.NewCache(1<<20))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestTruncatedAndDamaged(t *testing.T) {
 }
 
 func readAll(t testing.TB, blob []byte, c pack.Compression) error {
-	r, err := pack.OpenBlob(t.Context(), "test", bytes.NewReader(blob), int64(len(blob)), c, nil, pack.NewCache(1<<20))
+	r, err := pack.OpenBlob(t.Context(), pack.Source{Name: "test", Blob: bytes.NewReader(blob), Compression: c}, int64(len(blob)), nil, pack.NewCache(1<<20))
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func readAll(t testing.TB, blob []byte, c pack.Compression) error {
 func TestConcurrentReads(t *testing.T) {
 	files := sample(9, 100)
 	out, _, offsets := build(t, files, pack.WriterOptions{FrameSize: 2000})
-	r, err := pack.OpenBlob(t.Context(), "test", bytes.NewReader(out.Bytes()), int64(out.Len()), pack.Gzip, nil, pack.NewCache(6000))
+	r, err := pack.OpenBlob(t.Context(), pack.Source{Name: "test", Blob: bytes.NewReader(out.Bytes()), Compression: pack.Gzip}, int64(out.Len()), nil, pack.NewCache(6000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func FuzzOpenBlob(f *testing.F) {
 		if zstd {
 			c = pack.Zstd
 		}
-		r, err := pack.OpenBlob(t.Context(), "fuzz", bytes.NewReader(blob), int64(len(blob)), c, nil, pack.NewCache(1<<20))
+		r, err := pack.OpenBlob(t.Context(), pack.Source{Name: "fuzz", Blob: bytes.NewReader(blob), Compression: c}, int64(len(blob)), nil, pack.NewCache(1<<20))
 		if err != nil {
 			return
 		}

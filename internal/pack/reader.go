@@ -20,6 +20,19 @@ type Source struct {
 	// Frame finds a frame by its number, from 0. It may be called from
 	// several goroutines at once.
 	Frame func(int) (Frame, error)
+	// Remote says that each read of the blob costs a round trip: neighbouring
+	// frames are then read together, and ahead of who reads on.
+	Remote bool
+	// Frames keeps compressed frames, checked, for longer than the process
+	// lives; nil keeps none.
+	Frames FrameStore
+}
+
+// A FrameStore keeps bytes by their sha256. What it returns it has compared
+// with that.
+type FrameStore interface {
+	Get(sum [sha256.Size]byte) ([]byte, bool)
+	Put(sum [sha256.Size]byte, data []byte)
 }
 
 // A Reader reads the tar stream of a pack at any place. It decompresses the
@@ -73,34 +86,136 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 
 // frame returns the uncompressed bytes of a frame, which must not be changed.
 func (r *Reader) frame(i int) ([]byte, error) {
-	return r.cache.get(cacheKey{r.id, i}, func() ([]byte, error) {
-		b, err := r.load(i)
-		if err != nil {
-			return nil, fmt.Errorf("read pack %s, frame %d: %w", r.src.Name, i, err)
-		}
-		return b, nil
-	})
+	if f := r.cache.reserve(r.id, i); f != nil {
+		r.load([]*cached{f})
+		return f.data, f.err
+	}
+	return r.cache.wait(cacheKey{r.id, i}, func() ([]byte, error) { return r.frame(i) })
 }
 
-func (r *Reader) load(i int) ([]byte, error) {
-	f, err := r.src.Frame(i)
-	if err != nil {
-		return nil, err
-	}
-	// No frame grows by more than this when it is stored.
-	if f.Size < 0 || f.Offset < 0 || f.Size > r.src.FrameSize+r.src.FrameSize/8+1024 {
-		return nil, fmt.Errorf("%w: a frame of %d bytes", ErrTable, f.Size)
-	}
-	packed := make([]byte, f.Size)
-	if n, err := r.src.Blob.ReadAt(packed, f.Offset); n < len(packed) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+// maxRun is the length in bytes of what is read of a blob at once, at the
+// most, about.
+const maxRun = 4 << 20
+
+// Fetch loads n frames from number first on, but those that are there or on
+// their way, with as few reads of the blob as possible. What fails is found
+// again by who reads it.
+func (r *Reader) Fetch(first, n int) {
+	var run []*cached
+	for i := first; i < first+n; i++ {
+		f := r.cache.reserve(r.id, i)
+		if len(run) > 0 && (f == nil || len(run) >= r.longestRun()) {
+			r.load(run)
+			run = run[:0]
 		}
-		return nil, err
+		if f != nil {
+			run = append(run, f)
+		}
 	}
-	if sha256.Sum256(packed) != f.SHA256 {
-		return nil, fmt.Errorf("%w: digest does not match", ErrCorrupt)
+	if len(run) > 0 {
+		r.load(run)
 	}
+}
+
+// longestRun is the number of frames that are read at once, at the most.
+func (r *Reader) longestRun() int {
+	return int(min(max(maxRun/r.src.FrameSize, 1), 64))
+}
+
+// load loads neighbouring frames and hands them to who waits for them.
+func (r *Reader) load(run []*cached) {
+	frames, err := r.locate(run)
+	packed := make([][]byte, len(run))
+	if err == nil {
+		err = r.read(frames, packed)
+	}
+	for i, f := range run {
+		var data []byte
+		ferr := err
+		if ferr == nil {
+			data, ferr = r.unpack(f.key.frame, frames[i], packed[i])
+		}
+		if ferr != nil {
+			ferr = fmt.Errorf("read pack %s, frame %d: %w", r.src.Name, f.key.frame, ferr)
+		}
+		r.cache.fill(f, data, ferr)
+	}
+}
+
+// locate finds out where the frames of a run lie.
+func (r *Reader) locate(run []*cached) ([]Frame, error) {
+	frames := make([]Frame, len(run))
+	for i := range run {
+		f, err := r.src.Frame(run[i].key.frame)
+		if err != nil {
+			return nil, err
+		}
+		// No frame grows by more than this when it is stored.
+		if f.Size < 0 || f.Offset < 0 || f.Size > r.src.FrameSize+r.src.FrameSize/8+1024 {
+			return nil, fmt.Errorf("%w: a frame of %d bytes", ErrTable, f.Size)
+		}
+		if i > 0 && f.Offset != frames[i-1].Offset+frames[i-1].Size {
+			return nil, fmt.Errorf("%w: a frame at %d instead of %d", ErrTable, f.Offset, frames[i-1].Offset+frames[i-1].Size)
+		}
+		frames[i] = f
+	}
+	return frames, nil
+}
+
+// read reads the compressed bytes of neighbouring frames: those that are not
+// kept, with all in between, in one go.
+func (r *Reader) read(frames []Frame, packed [][]byte) error {
+	first, last := len(frames), -1
+	for i, f := range frames {
+		if r.src.Frames != nil {
+			packed[i], _ = r.src.Frames.Get(f.SHA256)
+		}
+		if packed[i] == nil {
+			first, last = min(first, i), i
+		}
+	}
+	if last < 0 {
+		return nil
+	}
+	offset := frames[first].Offset
+	all := make([]byte, frames[last].Offset+frames[last].Size-offset)
+	if err := r.readFull(all, offset); err != nil {
+		return err
+	}
+	for i := first; i <= last; i++ {
+		f := frames[i]
+		part := all[f.Offset-offset:][:f.Size:f.Size]
+		if sha256.Sum256(part) != f.SHA256 {
+			// What went wrong on the way may go right the next time.
+			part = make([]byte, f.Size)
+			if err := r.readFull(part, f.Offset); err != nil {
+				return err
+			}
+			if sha256.Sum256(part) != f.SHA256 {
+				return fmt.Errorf("%w: digest does not match", ErrCorrupt)
+			}
+		}
+		if packed[i] == nil && r.src.Frames != nil {
+			r.src.Frames.Put(f.SHA256, part)
+		}
+		packed[i] = part
+	}
+	return nil
+}
+
+func (r *Reader) readFull(p []byte, off int64) error {
+	n, err := r.src.Blob.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// unpack decompresses a frame that was checked.
+func (r *Reader) unpack(i int, f Frame, packed []byte) (_ []byte, err error) {
 	dst := make([]byte, min(r.src.FrameSize, r.src.TarSize-int64(i)*r.src.FrameSize))
 	k, _ := r.pool.Get().(*decompressor)
 	if k == nil {
@@ -125,6 +240,7 @@ type Cache struct {
 	nextID uint64
 	frames map[cacheKey]*list.Element // of *cached
 	used   *list.List                 // latest first
+	under  sync.WaitGroup             // loads that nobody waits for
 }
 
 type cacheKey struct {
@@ -151,29 +267,52 @@ func (c *Cache) newID() uint64 {
 	return c.nextID
 }
 
-// get returns the frame under key, loading it if needed.
-func (c *Cache) get(key cacheKey, load func() ([]byte, error)) ([]byte, error) {
-	c.mu.Lock()
-	if e, ok := c.frames[key]; ok {
-		c.used.MoveToFront(e)
-		c.mu.Unlock()
-		f := e.Value.(*cached)
-		<-f.done
-		return f.data, f.err
-	}
-	f := &cached{key: key, done: make(chan struct{})}
-	e := c.used.PushFront(f)
-	c.frames[key] = e
-	c.mu.Unlock()
+// Go runs f in a goroutine that Wait waits for.
+func (c *Cache) Go(f func()) { c.under.Go(f) }
 
-	f.data, f.err = load()
-	close(f.done)
+// Wait waits for what is read ahead.
+func (c *Cache) Wait() { c.under.Wait() }
 
+// reserve makes a place for a frame, which the caller must fill. It returns
+// nil if the frame is there or on its way.
+func (c *Cache) reserve(reader uint64, frame int) *cached {
+	key := cacheKey{reader, frame}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.err != nil {
+	if _, ok := c.frames[key]; ok {
+		return nil
+	}
+	f := &cached{key: key, done: make(chan struct{})}
+	c.frames[key] = c.used.PushFront(f)
+	return f
+}
+
+// wait returns a frame that is there or on its way; gone is called if it has
+// gone meanwhile.
+func (c *Cache) wait(key cacheKey, gone func() ([]byte, error)) ([]byte, error) {
+	c.mu.Lock()
+	e, ok := c.frames[key]
+	if !ok {
+		c.mu.Unlock()
+		return gone()
+	}
+	c.used.MoveToFront(e)
+	c.mu.Unlock()
+	f := e.Value.(*cached)
+	<-f.done
+	return f.data, f.err
+}
+
+// fill ends the loading of a frame, and makes room for it.
+func (c *Cache) fill(f *cached, data []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.data, f.err = data, err
+	close(f.done)
+	e := c.frames[f.key]
+	if err != nil {
 		c.drop(e)
-		return nil, f.err
+		return
 	}
 	c.size += int64(len(f.data))
 	for back := c.used.Back(); c.size > c.limit && back != nil && back != e; back = c.used.Back() {
@@ -181,7 +320,6 @@ func (c *Cache) get(key cacheKey, load func() ([]byte, error)) ([]byte, error) {
 			break
 		}
 	}
-	return f.data, nil
 }
 
 // drop removes a frame unless it is still being loaded.
@@ -200,10 +338,12 @@ func (c *Cache) drop(e *list.Element) bool {
 	return true
 }
 
-// OpenBlob returns a Reader of a pack that ends in its own frame table. loc
-// is where the table lies, as the layer's descriptor says it, or nil to find
-// it by the footer.
-func OpenBlob(ctx context.Context, name string, blob io.ReaderAt, size int64, c Compression, loc *Location, cache *Cache) (*Reader, error) {
+// OpenBlob returns a Reader of a pack of size bytes that ends in its own frame
+// table, which tells what src does not. loc is where the table lies, as the
+// layer's descriptor says it, or nil to find it by the footer. A table that
+// src.Frames has is not read again.
+func OpenBlob(ctx context.Context, src Source, size int64, loc *Location, cache *Cache) (*Reader, error) {
+	name, blob, c := src.Name, src.Blob, src.Compression
 	if loc == nil {
 		found, err := Locate(blob, size, c)
 		if err != nil {
@@ -214,7 +354,7 @@ func OpenBlob(ctx context.Context, name string, blob io.ReaderAt, size int64, c 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	table, err := ReadTable(blob, *loc, c)
+	table, err := readTable(src, *loc)
 	if err != nil {
 		return nil, fmt.Errorf("open pack %s: %w", name, err)
 	}
@@ -222,5 +362,6 @@ func OpenBlob(ctx context.Context, name string, blob io.ReaderAt, size int64, c 
 	if err != nil {
 		return nil, fmt.Errorf("open pack %s: %w", name, err)
 	}
-	return NewReader(Source{Name: name, Blob: blob, Compression: c, FrameSize: table.FrameSize, TarSize: table.TarSize, Frame: index}, cache)
+	src.FrameSize, src.TarSize, src.Frame = table.FrameSize, table.TarSize, index
+	return NewReader(src, cache)
 }

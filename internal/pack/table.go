@@ -22,6 +22,8 @@ type Table struct {
 	FrameSize int64  // bytes of tar stream in each frame but the last
 	TarSize   int64  // bytes of tar stream in all
 	Records   []byte // RecordSize bytes per frame
+
+	raw []byte // as it was read, if it was
 }
 
 // A Location says where the table of a blob lies, and what it must be.
@@ -194,8 +196,7 @@ func ReadTable(blob io.ReaderAt, loc Location, c Compression) (*Table, error) {
 	if loc.Offset < 0 || loc.Size < 0 || loc.Size > maxFrames*RecordSize {
 		return nil, fmt.Errorf("%w: %d bytes long", ErrTable, loc.Size)
 	}
-	// The length may be a lie: allocate as bytes come.
-	b, err := io.ReadAll(io.NewSectionReader(blob, loc.Offset, loc.Size))
+	b, err := readAll(blob, loc.Offset, loc.Size)
 	if err != nil {
 		return nil, fmt.Errorf("read frame table: %w", err)
 	}
@@ -203,6 +204,49 @@ func ReadTable(blob io.ReaderAt, loc Location, c Compression) (*Table, error) {
 		return nil, fmt.Errorf("%w: its digest does not match", ErrTable)
 	}
 	data, ok := tableData(b, c)
+	if !ok {
+		return nil, ErrTable
+	}
+	t, err := unmarshalTable(data)
+	if err == nil {
+		t.raw = b
+	}
+	return t, err
+}
+
+// readAll reads n bytes. The length may be a lie: memory is taken as bytes
+// come, a short table in one go.
+func readAll(r io.ReaderAt, off, n int64) ([]byte, error) {
+	const atOnce = 1 << 20
+	var b []byte
+	for int64(len(b)) < n {
+		piece := make([]byte, min(n-int64(len(b)), atOnce))
+		k, err := r.ReadAt(piece, off+int64(len(b)))
+		b = append(b, piece[:k]...)
+		if k < len(piece) {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// readTable is ReadTable by way of what src keeps.
+func readTable(src Source, loc Location) (*Table, error) {
+	if src.Frames == nil {
+		return ReadTable(src.Blob, loc, src.Compression)
+	}
+	b, ok := src.Frames.Get(loc.SHA256)
+	if !ok || int64(len(b)) != loc.Size {
+		t, err := ReadTable(src.Blob, loc, src.Compression)
+		if err == nil {
+			src.Frames.Put(loc.SHA256, t.raw)
+		}
+		return t, err
+	}
+	data, ok := tableData(b, src.Compression)
 	if !ok {
 		return nil, ErrTable
 	}

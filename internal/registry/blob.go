@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -52,6 +53,22 @@ func (r *Repository) Blob(ctx context.Context, desc ocispec.Descriptor) (*Blob, 
 		return nil, fmt.Errorf("open blob %s of %s: its size is %d", desc.Digest, r, desc.Size)
 	}
 	return &Blob{ctx: ctx, r: r, desc: desc}, nil
+}
+
+// BlobSize asks for the length of a blob in bytes.
+func (r *Repository) BlobSize(ctx context.Context, d digest.Digest) (int64, error) {
+	resp, err := r.do(r.pulling(ctx), &request{method: http.MethodHead, url: r.url("blobs/%s", d)})
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = statusError(resp)
+	}
+	if err == nil && resp.ContentLength < 0 {
+		err = errors.New("the registry does not tell its length")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for blob %s in %s: %w", d, r, err)
+	}
+	closeBody(resp)
+	return resp.ContentLength, nil
 }
 
 // Size returns the length of the blob in bytes.

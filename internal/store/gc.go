@@ -42,6 +42,11 @@ func (l *Local) GC(ctx context.Context, dryRun bool) (GCResult, error) {
 	if err != nil {
 		return res, err
 	}
+	if !dryRun {
+		if err := l.dropOrphans(ctx, keep); err != nil {
+			return res, err
+		}
+	}
 	root, err := os.OpenRoot(l.layout.dir)
 	if err == nil {
 		defer root.Close()
@@ -53,6 +58,24 @@ func (l *Local) GC(ctx context.Context, dryRun bool) (GCResult, error) {
 	return res, nil
 }
 
+// dropOrphans takes out of index.json what refers to images that are gone. The
+// lock is held.
+func (l *Local) dropOrphans(ctx context.Context, keep map[digest.Digest]bool) error {
+	index, err := l.layout.index()
+	if err != nil || len(withoutOrphans(index.Manifests, keep)) == len(index.Manifests) {
+		return err
+	}
+	w, err := openWriter(l.layout.dir, l.layout.place)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return w.update(ctx, func(index *ocispec.Index) error {
+		index.Manifests = withoutOrphans(index.Manifests, keep)
+		return nil
+	})
+}
+
 // reachable is the set of all blobs that named images consist of.
 func (l *Local) reachable(ctx context.Context) (map[digest.Digest]bool, error) {
 	index, err := l.layout.index()
@@ -60,17 +83,35 @@ func (l *Local) reachable(ctx context.Context) (map[digest.Digest]bool, error) {
 		return nil, err
 	}
 	keep := map[digest.Digest]bool{}
-	for _, root := range index.Manifests {
+	mark := func(root ocispec.Descriptor) error {
 		err := walk(ctx, l, root, func(d ocispec.Descriptor, doc *document) error {
 			keep[d.Digest] = true
 			return nil
 		})
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if err != nil {
 			name := root.Annotations[ocispec.AnnotationRefName]
-			return nil, fmt.Errorf("collect garbage in %s: nothing was removed, because image %q is damaged (remove or rebuild it first): %w", l.layout.place, name, err)
+			return fmt.Errorf("collect garbage in %s: nothing was removed, because image %q is damaged (remove or rebuild it first): %w", l.layout.place, name, err)
+		}
+		return nil
+	}
+	for _, root := range named(index.Manifests) {
+		if err := mark(root); err != nil {
+			return nil, err
+		}
+	}
+	// What refers to something that is kept is kept, and what refers to that.
+	for changed := true; changed; {
+		changed = false
+		for _, d := range index.Manifests {
+			if isReferrer(d) && !keep[d.Digest] && keep[digest.Digest(d.Annotations[annotationSubject])] {
+				if err := mark(d); err != nil {
+					return nil, err
+				}
+				changed = true
+			}
 		}
 	}
 	return keep, nil

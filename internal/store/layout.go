@@ -50,7 +50,7 @@ func (l *Layout) Resolve(ctx context.Context, name string) (ocispec.Descriptor, 
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return resolve(ctx, l, l.place, index.Manifests, name)
+	return resolve(ctx, l, l.place, named(index.Manifests), name)
 }
 
 // Open opens a blob. Its file may be removed meanwhile; the open blob stays.

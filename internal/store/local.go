@@ -79,7 +79,7 @@ func (l *Local) Resolve(ctx context.Context, name string) (ocispec.Descriptor, e
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return resolve(ctx, l, l.layout.place, index.Manifests, fullName(name))
+	return resolve(ctx, l, l.layout.place, named(index.Manifests), fullName(name))
 }
 
 // fullName adds the default tag to a name without one.
@@ -216,7 +216,7 @@ func (l *Local) List(ctx context.Context) ([]Image, error) {
 		return nil, err
 	}
 	images := make([]Image, 0, len(index.Manifests))
-	for _, d := range index.Manifests {
+	for _, d := range named(index.Manifests) {
 		image := Image{Desc: d}
 		image.Name, image.Tag = cutTag(d.Annotations[ocispec.AnnotationRefName])
 		if err := l.describe(ctx, &image); ctx.Err() != nil {
@@ -284,7 +284,7 @@ func (l *Local) Remove(ctx context.Context, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	desc, err := resolve(ctx, l, l.layout.place, index.Manifests, fullName(name))
+	desc, err := resolve(ctx, l, l.layout.place, named(index.Manifests), fullName(name))
 	if err != nil {
 		return nil, err
 	}

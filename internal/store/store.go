@@ -1,20 +1,21 @@
 // Package store is the places where images live: the local store, an OCI
-// layout, one archive file, a Docker daemon. Each is read lazily, blob by
+// layout, one archive file, a registry, a Docker daemon. Each is read lazily, blob by
 // blob and range by range, and written in one pass.
 package store
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/data-containers/cdb/internal/registry"
 )
 
 // ErrNotFound is wrapped by errors that say that a place has no such image or
 // blob.
-var ErrNotFound = errors.New("not found")
+var ErrNotFound = registry.ErrNotFound
 
 // A Blob is an open blob. Reads may come from several goroutines.
 type Blob interface {

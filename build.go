@@ -37,6 +37,14 @@ type BuildOptions struct {
 	// docker-archive:FILE[:TAG] or docker-daemon:NAME[:TAG]; "" is the local
 	// store.
 	Output string
+	// Push sends the image to the registry that Name begins with, each layer
+	// while the next ones are being built. It goes into the local store too,
+	// unless NoStore.
+	Push, NoStore bool
+	// PackSize is the size of tar stream in bytes that no pack exceeds, but
+	// for a single larger file; default is what fits a number of about 50, and
+	// what the registry takes.
+	PackSize int64
 	// Entrypoint returns the entrypoint program for an architecture.
 	Entrypoint func(arch string) ([]byte, error)
 
@@ -121,7 +129,11 @@ func (b *build) toTarget(ctx context.Context) (*BuildResult, error) {
 			return nil, err
 		}
 	}
-	b.target, err = b.opts.config().OpenTarget(ctx, b.opts.Output, name, tag, defaultArch(b.opts.Arch))
+	if b.opts.Push {
+		b.target, err = b.opts.config().PushTarget(ctx, name, tag, !b.opts.NoStore)
+	} else {
+		b.target, err = b.opts.config().OpenTarget(ctx, b.opts.Output, name, tag, defaultArch(b.opts.Arch))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +176,15 @@ func (o *BuildOptions) check() error {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.Name == "" && o.Output == "" {
+	switch {
+	case o.Name == "" && o.Output == "":
 		return errors.New("build: it has no name and no output; give it one of them")
+	case o.Push && (o.Name == "" || o.Output != ""):
+		return errors.New("build: to be pushed it needs a name, HOST/NAME[:TAG], and no other output")
+	case o.NoStore && !o.Push:
+		return errors.New("build: only what is pushed can do without the local store")
+	case o.PackSize < 0:
+		return errors.New("build: the size of packs is negative")
 	}
 	return nil
 }
@@ -180,6 +199,7 @@ type build struct {
 	overlay *overlay  // nil unless src holds only the changes of the parent
 	newest  time.Time // of the files
 	whites  int       // the pack for whiteouts, below the other new ones
+	most    int64     // bytes of tar stream of a pack; 0 for any
 	mu      sync.Mutex
 	skipped []scan.Skip
 }
@@ -354,8 +374,11 @@ func inherit(ds, parent *catalog.Dataset) {
 
 // pack runs the stages that every byte goes through: read, pack, catalogue. It
 // returns the layers between the entrypoint and the catalog that is to come.
-func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory, cat *catalog.Writer) ([]image.Layer, error) {
-	plan, err := pack.NewPlan(listing.Entries, pack.PlanOptions{})
+func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory, cat *catalog.Writer) (_ []image.Layer, err error) {
+	if b.most, err = b.largestPack(listing); err != nil {
+		return nil, err
+	}
+	plan, err := pack.NewPlan(listing.Entries, pack.PlanOptions{Largest: b.most})
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +394,7 @@ func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory,
 			return nil, err
 		}
 		// What is packed is not known before: packs end as they are full.
-		p.starts, p.limit = nil, plan.Target
+		p.starts, p.limit, p.most = nil, plan.Target, b.most
 		b.whites = 1
 		if n := len(packs); n > 0 {
 			b.whites = packs[n-1].ID + 1

@@ -35,14 +35,18 @@ const (
 type span struct{ first, last int }
 
 // spans says which packs to rewrite together. live is what each pack still
-// holds, above how many packs come on top of them.
-func spans(packs []catalog.Pack, live map[int]int64, above int) []span {
+// holds, above how many packs come on top of them, and most how many bytes a
+// pack may have, 0 for any.
+func spans(packs []catalog.Pack, live map[int]int64, above int, most int64) []span {
 	n := len(packs)
 	size := func(i int) int64 { return live[packs[i].ID] }
 	var out []span
 	tail := n
 	sum := int64(0)
 	for i := n - 1; i >= 0; i-- {
+		if most > 0 && sum+size(i) > most {
+			break
+		}
 		if n-i >= tailPacks && size(i) <= sum {
 			tail = i
 		}
@@ -57,11 +61,11 @@ func spans(packs []catalog.Pack, live map[int]int64, above int) []span {
 	if tail < n {
 		out = append(out, span{tail, n - 1})
 	}
-	return fewer(out, n, above, size)
+	return fewer(out, n, above, most, size)
 }
 
 // fewer merges more neighbours until at most maxPacks are left.
-func fewer(out []span, n, above int, size func(int) int64) []span {
+func fewer(out []span, n, above int, most int64, size func(int) int64) []span {
 	groups := make([]span, 0, n)
 	for i := 0; i < n; i++ {
 		g := span{i, i}
@@ -86,6 +90,9 @@ func fewer(out []span, n, above int, size func(int) int64) []span {
 				best = i
 			}
 		}
+		if most > 0 && sum(groups[best])+sum(groups[best+1]) > most {
+			break
+		}
 		groups[best].last = groups[best+1].last
 		groups = slices.Delete(groups, best+1, best+2)
 	}
@@ -102,7 +109,7 @@ func (b *build) compact(ctx context.Context, cat *catalog.Writer, packs []catalo
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range spans(packs, cat.Live(), above) {
+	for _, s := range spans(packs, cat.Live(), above, b.most) {
 		if s.first == s.last && s.first > 0 && whites[packs[s.first].ID] {
 			continue // it is still wanted
 		}

@@ -22,6 +22,7 @@ type packer struct {
 
 	starts []int64 // ordinals at which packs begin, those passed left out
 	limit  int64   // bytes of tar stream at which a pack ends; 0 for none
+	most   int64   // bytes of tar stream that a pack has at the most, about; 0 for any
 	whites int     // the pack for whiteouts
 	gone   string  // folder that was removed; what was in it needs no whiteout
 
@@ -115,6 +116,9 @@ func (p *packer) item(ctx context.Context, it *readItem, chunks <-chan chunk) er
 // cut ends the current pack if another begins with it.
 func (p *packer) cut(ctx context.Context, it *readItem) error {
 	full := p.limit > 0 && p.pack != nil && p.pack.Offset() >= p.limit
+	if p.most > 0 && p.pack != nil && p.pack.Offset() > 0 && p.pack.Offset()+it.Size > p.most {
+		full = true
+	}
 	if len(p.starts) > 0 && it.ordinal >= p.starts[0] {
 		p.starts = p.starts[1:]
 		full = true

@@ -21,28 +21,33 @@ import (
 )
 
 // openParent opens the image that the build makes a new version of: the one
-// that was asked for, or the newest with the same name in the local store.
+// that was asked for, or the newest with the same name in the local store, or
+// the one that is in the registry where the build does not use the store.
 func (b *build) openParent(ctx context.Context, name string) error {
 	ref := b.opts.Parent
 	if ref == "" {
 		if b.opts.NoParent || b.opts.Output != "" {
 			return nil
 		}
-		local, err := store.OpenLocal(b.opts.Store)
-		if err != nil {
-			return err
+		if b.opts.NoStore {
+			ref = "docker://" + b.opts.Name
+		} else {
+			local, err := store.OpenLocal(b.opts.Store)
+			if err != nil {
+				return err
+			}
+			desc, err := local.Latest(ctx, name)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			ref = name + "@" + desc.Digest.String()
 		}
-		desc, err := local.Latest(ctx, name)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		ref = name + "@" + desc.Digest.String()
 	}
 	c, err := Open(ctx, ref, b.opts.Places)
-	if b.opts.Parent == "" && errors.Is(err, image.ErrNoDataContainer) {
+	if b.opts.Parent == "" && (errors.Is(err, image.ErrNoDataContainer) || b.opts.NoStore && errors.Is(err, store.ErrNotFound)) {
 		return nil
 	}
 	if err != nil {

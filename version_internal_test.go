@@ -427,7 +427,7 @@ func TestSpans(t *testing.T) {
 				list = append(list, catalog.Pack{ID: i + 1, TarSize: tt.tar[i]})
 				live[i+1] = tt.live[i]
 			}
-			if got := spans(list, live, tt.above); !slices.Equal(got, tt.want) {
+			if got := spans(list, live, tt.above, 0); !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
@@ -440,7 +440,7 @@ func TestSpans(t *testing.T) {
 			live[i+1] = int64(1e9) + int64(i)
 		}
 		left := len(list)
-		for _, s := range spans(list, live, 2) {
+		for _, s := range spans(list, live, 2, 0) {
 			left -= s.last - s.first
 		}
 		if left+2 > maxPacks {

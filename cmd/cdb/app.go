@@ -16,6 +16,7 @@ import (
 
 	cdb "github.com/data-containers/cdb"
 	"github.com/data-containers/cdb/internal/image"
+	"github.com/data-containers/cdb/internal/registry"
 	"github.com/data-containers/cdb/internal/store"
 	"github.com/data-containers/cdb/internal/ui"
 )
@@ -33,6 +34,8 @@ type app struct {
 	store   string
 	quiet   bool
 	running bool // the command line was understood
+	remote  remoteFlags
+	reached *reach // once it is made
 }
 
 // An exitCode ends a command that has said all there is to say.
@@ -84,6 +87,8 @@ func (a *app) fail(err error) {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		a.talk.Warn("the disk is full: free some space (\"cdb gc\" removes what no image needs), or choose another place with --store or -o, and with TMPDIR for temporary files")
+	case errors.Is(err, registry.ErrDenied):
+		a.talk.Warn("\"cdb login HOST\" keeps a name and a password for a registry; without one only what is public can be read")
 	case errors.Is(err, image.ErrNoDataContainer):
 		a.talk.Warn("cdb reads images that cdb built: see \"cdb build --help\"")
 	case errors.Is(err, store.ErrNotFound):
@@ -92,8 +97,15 @@ func (a *app) fail(err error) {
 }
 
 // places is where images and temporary files are.
-func (a *app) places() cdb.Places {
-	return cdb.Places{Store: a.storeDir(), DockerHost: a.getenv("DOCKER_HOST"), TempDir: os.TempDir(), Cache: a.cacheDir()}
+func (a *app) places() (cdb.Places, error) {
+	r, err := a.reach()
+	if err != nil {
+		return cdb.Places{}, err
+	}
+	return cdb.Places{
+		Store: a.storeDir(), DockerHost: a.getenv("DOCKER_HOST"), TempDir: os.TempDir(), Cache: a.cacheDir(),
+		Registries: r.client, Pieces: r.pieces,
+	}, nil
 }
 
 // cacheDir is the folder of the change cache; "" is none.
@@ -121,7 +133,11 @@ func (a *app) local() (*store.Local, error) { return store.OpenLocal(a.storeDir(
 
 // with opens the image that a command is about.
 func (a *app) with(ctx context.Context, ref string, do func(*cdb.Container) error) error {
-	c, err := cdb.Open(ctx, ref, a.places())
+	places, err := a.places()
+	if err != nil {
+		return err
+	}
+	c, err := cdb.Open(ctx, ref, places)
 	if err != nil {
 		return err
 	}
@@ -164,8 +180,10 @@ answers questions about it. Docker, Podman and every other engine run it; cdb
 itself reads it without any of them.
 
 An IMAGE is NAME[:TAG][@DIGEST] or sha256:ID in the local store, oci:DIR[:TAG],
-oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME[:TAG], or just the
-path of an OCI layout or an archive.
+oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME[:TAG], the path of an
+OCI layout or an archive, or docker://HOST/NAME[:TAG][@DIGEST] in a registry. A
+name that begins with a host, and is not in the local store, is one in a
+registry too. What is read of those is read there, as much as is needed.
 
 The local store is the folder --store, else $CDB_STORE, $XDG_DATA_HOME/cdb or
 ~/.local/share/cdb. DOCKER_HOST says where Docker is, TMPDIR where temporary
@@ -199,15 +217,18 @@ The answer of a command goes to stdout, all else to stderr. Exit codes: 0 done,
 	root.PersistentFlags().StringVar(&a.store, "store", "", "folder of the local store")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no notes and no progress on stderr")
 	_ = root.MarkPersistentFlagDirname("store") // the flag was just defined
+	a.remote.define(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: "make", Title: "Make:"},
 		&cobra.Group{ID: "look", Title: "Look:"},
+		&cobra.Group{ID: "move", Title: "Move:"},
 		&cobra.Group{ID: "keep", Title: "Keep:"},
 		&cobra.Group{ID: "other", Title: "Other:"},
 	)
 	groups := map[string][]*cobra.Command{
 		"make":  {a.buildCommand(), a.commitCommand()},
 		"look":  {a.queryCommand(), a.lsCommand(), a.catCommand(), a.infoCommand(), a.verifyCommand(), a.exportCommand(), a.diffCommand(), a.logCommand()},
+		"move":  {a.pushCommand(), a.pullCommand(), a.copyCommand(), a.searchCommand(), a.loginCommand(), a.logoutCommand()},
 		"keep":  {a.imagesCommand(), a.tagCommand(), a.rmCommand(), a.gcCommand()},
 		"other": {a.helpCommand(), a.completionCommand()},
 	}

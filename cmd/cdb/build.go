@@ -26,6 +26,7 @@ type buildRun struct {
 	opts        cdb.BuildOptions
 	compression string
 	labels      []string
+	packSize    string
 	json        bool
 }
 
@@ -44,6 +45,11 @@ DEST is one of
                          containerd take, with the name that -t gives
   docker-daemon:NAME[:TAG]
                          the local Docker
+  docker://HOST/NAME[:TAG]
+                         a registry
+With --push the image goes to the registry that its name begins with, each layer
+while the next ones are being built, and into the local store unless
+--no-store. Then only the layers under way are on disk.
 
 If the local store has an image of the same name, the build makes a new version
 of it: files that did not change since the last build are not read again, and
@@ -60,6 +66,7 @@ the data, in the syntax of .gitignore.`,
   cdb build . -o oci:../layout:v1 --exclude '*.tmp' --exclude /cache
   cdb build measurements.csv -o docker-daemon:measurements --label lab=12
   cdb build photos -t photos:2025 -m "those of May"
+  cdb build photos -t ghcr.io/lab/photos:2025 --push --no-store
   SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
 		Args:              arguments(1, 1, "one SRC, a folder or a file"),
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
@@ -86,6 +93,9 @@ func (b *buildRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
 	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
 	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
+	f.BoolVar(&o.Push, "push", false, "send the image to the registry that its name begins with, while it is being built")
+	f.BoolVar(&o.NoStore, "no-store", false, "with --push: not into the local store too")
+	f.StringVar(&b.packSize, "pack-size", "", "no layer of more than `SIZE`, such as 5GB (default what fits, and what the registry takes)")
 	f.BoolVar(&o.NoParent, "no-parent", false, "build from nothing: the image depends on the data alone")
 }
 
@@ -164,7 +174,18 @@ func (b *buildRun) complete() error {
 	if o.Epoch, err = parseEpoch(b.getenv("SOURCE_DATE_EPOCH")); err != nil {
 		return err
 	}
-	o.Places = b.places()
+	if o.Places, err = b.places(); err != nil {
+		return err
+	}
+	if o.PackSize, err = parseSize(b.packSize); err != nil {
+		return usagef("build: --pack-size: %v", err)
+	}
+	if o.Push && o.Name == "" || o.Push && o.Output != "" {
+		return usageError("build: --push sends the image where its name says: give -t HOST/NAME[:TAG], and no -o")
+	}
+	if o.NoStore && !o.Push {
+		return usageError("build: --no-store goes with --push")
+	}
 	o.Entrypoint = b.entrypoint
 	return b.checkArch()
 }

@@ -99,9 +99,13 @@ func (d *diffRun) run(ctx context.Context, args []string) (err error) {
 	if err := d.complete(args[2:]); err != nil {
 		return err
 	}
+	places, err := d.places()
+	if err != nil {
+		return err
+	}
 	var sides [2]*cdb.Side
 	for i := range sides {
-		if sides[i], err = cdb.OpenSide(ctx, args[i], d.places()); err != nil {
+		if sides[i], err = cdb.OpenSide(ctx, args[i], places); err != nil {
 			return err
 		}
 		defer sides[i].Close()

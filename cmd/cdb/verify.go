@@ -49,11 +49,14 @@ code is 1 if there is any.`,
 
 // verify checks an image, or all that is in a store.
 func (a *app) verify(ctx context.Context, args []string) error {
+	places, err := a.places()
+	if err != nil {
+		return err
+	}
 	v := &verifyRun{app: a}
 	whole := len(args) == 0
 	if len(args) == 1 {
-		var err error
-		if whole, err = cdb.HoldsSeveral(ctx, args[0], a.places()); err != nil {
+		if whole, err = cdb.HoldsSeveral(ctx, args[0], places); err != nil {
 			return err
 		}
 	}
@@ -81,7 +84,11 @@ func (v *verifyRun) run(verify func() error) error {
 
 // whole checks the local store, or the layout ref, and says how much it was.
 func (v *verifyRun) whole(ctx context.Context, ref string) error {
-	res, err := cdb.VerifyStore(ctx, ref, v.places(), cdb.VerifyOptions{Progress: &v.progress, Report: v.report})
+	places, err := v.places()
+	if err != nil {
+		return err
+	}
+	res, err := cdb.VerifyStore(ctx, ref, places, cdb.VerifyOptions{Progress: &v.progress, Report: v.report})
 	if err != nil {
 		return err
 	}

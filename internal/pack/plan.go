@@ -15,6 +15,9 @@ import (
 type PlanOptions struct {
 	Packs  int   // the number of packs aimed at, at the most; default 48
 	Target int64 // the least size of tar stream aimed at, in bytes; default 256 MiB
+	// Largest is the size of tar stream in bytes that no pack may exceed but
+	// for a single larger file; 0 is none. There may be more packs then.
+	Largest int64
 }
 
 // headerSize is what an entry takes in a tar beside its bytes, in bytes.
@@ -40,7 +43,8 @@ type Plan struct {
 //     than the unit's share of three quarters of the target size. (So packs
 //     have about the target size in the mean.)
 //   - A file of half the target size or more has a pack of its own.
-//   - A pack that would exceed four times the target size ends.
+//   - A pack that would exceed four times the target size, or what a pack may
+//     have at the most, ends.
 //
 // The target size is a power of two, so it rarely changes as a dataset grows.
 // It is doubled until there are not too many packs. entries is iterated
@@ -62,8 +66,12 @@ func NewPlan(entries func() iter.Seq2[*tree.Entry, error], opts PlanOptions) (*P
 	}
 	target := max(opts.Target, ceilPowerOfTwo(total/int64(opts.Packs)))
 	for {
-		p, err := cut(entries(), folders, target)
-		if err != nil || len(p.Starts) <= opts.Packs+2 || target > math.MaxInt64/8 {
+		most := 4 * target
+		if opts.Largest > 0 {
+			target, most = min(target, floorPowerOfTwo(opts.Largest)), min(most, opts.Largest)
+		}
+		p, err := cut(entries(), folders, target, most)
+		if err != nil || len(p.Starts) <= opts.Packs+2 || target > math.MaxInt64/8 || opts.Largest > 0 && target > opts.Largest/2 {
 			return p, err
 		}
 		target *= 2
@@ -76,6 +84,8 @@ func ceilPowerOfTwo(n int64) int64 {
 	}
 	return 1 << bits.Len64(uint64(n-1))
 }
+
+func floorPowerOfTwo(n int64) int64 { return 1 << (bits.Len64(uint64(n)) - 1) }
 
 // tarSize returns what e takes in a tar, about.
 func tarSize(e *tree.Entry) int64 {
@@ -125,13 +135,14 @@ func folderSizes(entries iter.Seq2[*tree.Entry, error]) ([]int64, error) {
 // A cutter walks over units and decides where packs begin.
 type cutter struct {
 	target int64
+	most   int64 // bytes of a pack
 	starts []int64
 	size   int64 // of the current pack
 	alone  bool  // the current pack is one large file
 }
 
-func cut(entries iter.Seq2[*tree.Entry, error], folders []int64, target int64) (*Plan, error) {
-	c := &cutter{target: target, starts: []int64{0}}
+func cut(entries iter.Seq2[*tree.Entry, error], folders []int64, target, most int64) (*Plan, error) {
+	c := &cutter{target: target, most: most, starts: []int64{0}}
 	var ordinal int64
 	folder := 0
 	unit, inUnit := "", false
@@ -170,7 +181,7 @@ func (c *cutter) unit(path string, size, ordinal int64) {
 	large := size >= c.target/2
 	switch {
 	case ordinal == 0:
-	case large, c.alone, c.size+size > 4*c.target, c.size >= c.target/4 && fraction(path) < float64(size)/(0.75*float64(c.target)):
+	case large, c.alone, c.size+size > c.most, c.size >= c.target/4 && fraction(path) < float64(size)/(0.75*float64(c.target)):
 		if c.size > 0 {
 			c.starts = append(c.starts, ordinal)
 			c.size = 0

@@ -76,6 +76,25 @@ func (c Config) openRepository(name string) (*repository, error) {
 	return &repository{Repository: r, place: "registry " + r.String(), pieces: c.Pieces, small: map[digest.Digest]*smallOne{}}, nil
 }
 
+// Tags returns the tags of the repository HOST/NAME.
+func (c Config) Tags(ctx context.Context, name string) ([]string, error) {
+	r, err := c.openRepository(name)
+	if err != nil {
+		return nil, err
+	}
+	const most = 100_000
+	var tags []string
+	for tag, err := range r.Tags(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if isTag(tag) && len(tags) < most {
+			tags = append(tags, tag)
+		}
+	}
+	return tags, nil
+}
+
 // Pieces implements Remote.
 func (r *repository) Pieces() *blobcache.Cache { return r.pieces }
 

@@ -74,5 +74,11 @@ func (t *Talk) print(message string) {
 	fmt.Fprintf(t.w, "%s: %s\n", t.name, tree.Visible(message))
 }
 
+// ReadPassword reads a line from a terminal that does not show it.
+func ReadPassword(f *os.File) (string, error) {
+	b, err := term.ReadPassword(int(f.Fd()))
+	return string(b), err
+}
+
 // IsTerminal says if people read f.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

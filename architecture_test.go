@@ -31,7 +31,7 @@ var doors = map[string][]string{
 	"github.com/klauspost/compress": {"internal/pack"},
 	"github.com/spf13/cobra":        {"cmd/cdb"},
 	"golang.org/x/term":             {"internal/ui", "cmd/entrypoint"},
-	"net/http":                      {"internal/store", "internal/registry"},
+	"net/http":                      {"internal/store", "internal/registry", "cmd/cdb"},
 	"oras.land/oras-go":             {"internal/registry"},
 	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "internal/registry", "."},
 }

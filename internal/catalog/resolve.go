@@ -22,6 +22,10 @@ func (db *DB) Resolve(ctx context.Context, path string) (*Entry, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: the data is below %s", fs.ErrNotExist, db.dataset.Prefix)
 	}
+	// Nothing lies below a link, so a path that is there leads through none.
+	if e, err := db.Lookup(ctx, rest); err != nil || e != nil && e.Type != tree.Symlink {
+		return e, err
+	}
 	at, links := "", 0
 	for rest != "" {
 		name, tail, _ := strings.Cut(rest, "/")

@@ -37,7 +37,7 @@ var doors = map[string][]string{
 }
 
 // testPackages hold helpers of tests and are imported by tests alone.
-var testPackages = []string{"internal/clienttest", "e2e", "faults"}
+var testPackages = []string{"internal/clienttest", "internal/registrytest", "e2e", "faults"}
 
 // Imports go down, and each heavy module has one door.
 func TestLayers(t *testing.T) {

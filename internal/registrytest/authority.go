@@ -114,3 +114,19 @@ func writePEM(t testing.TB, path, kind string, der []byte) {
 		t.Fatal(err)
 	}
 }
+
+// readPool returns the authorities of PEM files.
+func readPool(t testing.TB, files []string) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	for _, file := range files {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			t.Fatalf("%s holds no certificate", file)
+		}
+	}
+	return pool
+}

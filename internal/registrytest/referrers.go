@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -64,7 +65,7 @@ type blobStore struct {
 
 	mu     sync.Mutex
 	lastID int
-	busy   map[string]bool // uploads that a request is writing to
+	busy   map[string]chan struct{} // uploads that a request is writing to; closed when it is over
 }
 
 var hexDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -145,9 +146,8 @@ func (b *blobStore) begin(w http.ResponseWriter, r *http.Request, to target) {
 
 // receive appends the body to an upload and, for a PUT or a POST, makes it a blob.
 func (b *blobStore) receive(w http.ResponseWriter, r *http.Request, to target) {
-	if !b.claim(to.Session) {
-		writeError(w, http.StatusConflict, "BLOB_UPLOAD_INVALID")
-		return
+	if !b.claim(r.Context(), to.Session) {
+		return // the client has gone
 	}
 	defer b.release(to.Session)
 	f, err := os.OpenFile(b.upload(to.Session), os.O_WRONLY|os.O_APPEND, 0)
@@ -216,22 +216,32 @@ func (b *blobStore) state(w http.ResponseWriter, to target) {
 	b.accepted(w, to.Repo, to.Session, stat.Size(), http.StatusNoContent)
 }
 
-func (b *blobStore) claim(id string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.busy[id] {
-		return false
+// claim waits until no other request writes to an upload: one that was cut may take a moment to notice.
+func (b *blobStore) claim(ctx context.Context, id string) bool {
+	for {
+		b.mu.Lock()
+		other := b.busy[id]
+		if other == nil {
+			if b.busy == nil {
+				b.busy = map[string]chan struct{}{}
+			}
+			b.busy[id] = make(chan struct{})
+			b.mu.Unlock()
+			return true
+		}
+		b.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	if b.busy == nil {
-		b.busy = map[string]bool{}
-	}
-	b.busy[id] = true
-	return true
 }
 
 func (b *blobStore) release(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	close(b.busy[id])
 	delete(b.busy, id)
 }
 

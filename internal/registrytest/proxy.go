@@ -203,7 +203,8 @@ func (p *Proxy) upstreamURL(from *url.URL) *url.URL {
 func (x *exchange) forward(to *url.URL) {
 	out := x.r.Clone(x.r.Context())
 	out.URL, out.RequestURI = to, ""
-	if x.r.ContentLength == 0 {
+	lent := &lentBody{body: x.r.Body}
+	if out.Body = lent; x.r.ContentLength == 0 {
 		out.Body = http.NoBody
 	}
 	dropHopHeaders(out.Header)
@@ -220,6 +221,7 @@ func (x *exchange) forward(to *url.URL) {
 		}
 	}
 	res, err := x.p.transport.RoundTrip(out)
+	lent.giveBack()
 	switch {
 	case x.requestCut.Load():
 		x.cut = &hangUp{}
@@ -255,6 +257,9 @@ func (x *exchange) send(res *http.Response) {
 	header := x.w.Header()
 	for key, values := range res.Header {
 		header[key] = values
+	}
+	if res.StatusCode >= 400 && !x.drain() {
+		header.Set("Connection", "close")
 	}
 	x.w.WriteHeader(res.StatusCode)
 	control := http.NewResponseController(x.w)
@@ -323,10 +328,42 @@ const drainLimit = 8 << 20
 // refuse answers with an error. What the client is still sending is read first, within bounds: else the connection
 // would be reset, and whether the client reads the answer before that would be a matter of luck.
 func (x *exchange) refuse(status int, code string) {
-	if x.r.Header.Get("Expect") == "" {
-		io.CopyN(io.Discard, x.r.Body, drainLimit)
-	}
+	x.drain()
 	writeError(x.w, status, code)
+}
+
+// drain says whether nothing of the request's body is left.
+func (x *exchange) drain() bool {
+	if x.r.Header.Get("Expect") != "" {
+		return false
+	}
+	_, err := io.CopyN(io.Discard, x.r.Body, drainLimit)
+	return err == io.EOF
+}
+
+// lentBody is the body of a request as long as it is sent on. A transport may go on reading it after the answer has
+// come, and close it: so it never gets the body itself.
+type lentBody struct {
+	mu   sync.Mutex
+	body io.Reader // nil: given back
+}
+
+func (l *lentBody) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return l.body.Read(b)
+}
+
+// Close does nothing: the server closes the body.
+func (l *lentBody) Close() error { return nil }
+
+func (l *lentBody) giveBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.body = nil
 }
 
 // wait lets time pass, unless the client goes away or the test ends. It says whether all of it has passed.

@@ -199,8 +199,8 @@ func (p *Proxy) upstreamURL(from *url.URL) *url.URL {
 	return to
 }
 
-// forward sends the request on and its answer back, both through the faults.
-func (x *exchange) forward(to *url.URL) {
+// outgoing is the request as it is sent on, with the faults of requests, and the body that it has for that time.
+func (x *exchange) outgoing(to *url.URL) (*http.Request, *lentBody) {
 	out := x.r.Clone(x.r.Context())
 	out.URL, out.RequestURI = to, ""
 	lent := &lentBody{body: x.r.Body}
@@ -220,6 +220,12 @@ func (x *exchange) forward(to *url.URL) {
 			f.request(x, out)
 		}
 	}
+	return out, lent
+}
+
+// forward sends the request on and its answer back, both through the faults.
+func (x *exchange) forward(to *url.URL) {
+	out, lent := x.outgoing(to)
 	res, err := x.p.transport.RoundTrip(out)
 	lent.giveBack()
 	switch {

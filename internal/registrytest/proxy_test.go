@@ -169,6 +169,12 @@ func TestSlowAnswers(t *testing.T) {
 			t.Errorf("%v: %d bytes in %v", fault, len(got.body), took)
 		}
 	}
+	f.Inject(registrytest.Upload, registrytest.TrickleRequest(50_000), registrytest.After(1), registrytest.Once())
+	begin := time.Now()
+	want(t, request(t, f.Client(), http.MethodPatch, start(t, f.Client(), f.URL, ""), f.content), http.StatusAccepted)
+	if took := time.Since(begin); took < 140*time.Millisecond {
+		t.Errorf("a slow upload took %v only", took)
+	}
 	// A stall ends with the test, or with the client, and the counts do not wait for it.
 	f.Inject(registrytest.BlobGet, registrytest.Stall(100, time.Hour))
 	client := f.Client()

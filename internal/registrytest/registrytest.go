@@ -12,7 +12,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -199,5 +198,5 @@ func skip(t testing.TB, format string, args ...any) {
 	if os.Getenv("CDB_TEST_REQUIRE") != "" {
 		t.Fatalf(format, args...)
 	}
-	t.Skip(fmt.Sprintf(format, args...))
+	t.Skipf(format, args...)
 }

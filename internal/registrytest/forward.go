@@ -210,14 +210,13 @@ func (f *ForwardProxy) dial(ctx context.Context, network, address string) (net.C
 	return d.DialContext(ctx, network, address)
 }
 
-// counter tells what was written.
+// counter tells what is written, before it is: whoever has got it finds it counted.
 type counter struct {
 	io.Writer
 	count func(int)
 }
 
 func (c counter) Write(b []byte) (int, error) {
-	n, err := c.Writer.Write(b)
-	c.count(n)
-	return n, err
+	c.count(len(b))
+	return c.Writer.Write(b)
 }

@@ -18,6 +18,7 @@ wanted=(
   skopeo:skopeo
   buildah:buildah
   busybox:busybox-static
+  docker-registry:docker-registry
 )
 # files that recommended packages would bring: without a policy skopeo and podman refuse to load anything
 policy=/etc/containers/policy.json

@@ -131,6 +131,8 @@ if [ "$(uname -s)" = Linux ]; then
   echo "== container clients"
   scripts/install-clients.sh | while IFS= read -r line; do skipped "$line"; done
 fi
+echo "== registry"
+scripts/registry.sh build 2>"$work/registry.log" || skipped "distribution v3: $(tail -n 1 "$work/registry.log")"
 check gofmt formatted
 check build make --no-print-directory build
 check "entrypoint size" sizes

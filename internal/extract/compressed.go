@@ -1,0 +1,3 @@
+package extract
+
+func compressedFormats() []*Format { return nil }

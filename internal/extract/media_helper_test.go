@@ -1,6 +1,8 @@
 package extract
 
 import (
+	"bytes"
+	"compress/zlib"
 	"errors"
 	"io"
 	"runtime"
@@ -147,4 +149,11 @@ func mediaFuzz(f *testing.F, format *Format, fixtures []mediaFixture) {
 			mediaCheckKeys(t, format, m)
 		}
 	})
+}
+
+func mediaZlib(b []byte) []byte {
+	var out bytes.Buffer
+	z := zlib.NewWriter(&out)
+	_, err := z.Write(b)
+	return mediaMust(out, errors.Join(err, z.Close()))
 }

@@ -16,7 +16,7 @@ const maxText = 1 << 10
 // film, the most particular first.
 func mediaFormats(opts Options) []*Format {
 	return []*Format{
-		imageFormat(opts), pdfFormat(),
+		imageFormat(opts), pdfFormat(), audioFormat(), videoFormat(),
 	}
 }
 

@@ -1,0 +1,382 @@
+package extract
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// videoFormat describes films by their headers.
+func videoFormat() *Format {
+	return &Format{
+		Name:    "video",
+		Version: 1,
+		Keys: []Key{
+			{"format", "string", "", "mp4, quicktime, matroska, webm or avi"},
+			{"duration", "number", "s", "length"},
+			{"width", "integer", "pixels", "columns"},
+			{"height", "integer", "pixels", "rows"},
+			{"frame_rate", "number", "Hz", "pictures a second (AVI, Matroska)"},
+			{"video_codec", "string", "", "codec of the pictures as the file names it, such as avc1 or V_VP9"},
+			{"audio_codec", "string", "", "codec of the first sound"},
+			{"sample_rate", "integer", "Hz", "samples of the first sound a second"},
+			{"channels", "integer", "", "channels of the first sound"},
+			{"title", "string", "", "title"},
+		},
+		Match:   func(f *File) bool { return videoKind(f) != "" },
+		Tail:    true, // writers of MP4 put the description at the end
+		Extract: extractVideo,
+	}
+}
+
+func videoKind(f *File) string {
+	switch {
+	case f.hasMagic(0, "RIFF") && f.hasMagic(8, "AVI "):
+		return "avi"
+	case f.hasMagic(0, "\x1a\x45\xdf\xa3"):
+		return "matroska"
+	case f.hasMagic(4, "ftypqt  "), isISO(f) && !f.hasMagic(4, "ftyp"):
+		return "quicktime"
+	case isISO(f):
+		return "mp4"
+	}
+	return ""
+}
+
+func extractVideo(f *File, m *Meta) error {
+	var err error
+	kind := videoKind(f)
+	m.Set("format", kind)
+	switch kind {
+	case "avi":
+		m.SetMediaType("video/x-msvideo")
+		err = avi(f, m)
+	case "matroska":
+		m.SetMediaType("video/matroska")
+		err = matroska(f, m)
+	case "quicktime":
+		m.SetMediaType("video/quicktime")
+		err = isoVideo(f, m)
+	case "mp4":
+		m.SetMediaType("video/mp4")
+		err = isoVideo(f, m)
+	}
+	return reading(kind+" video", unlessBeyond(err))
+}
+
+// isoVideo describes an MP4 or QuickTime film.
+func isoVideo(f *File, m *Meta) error {
+	moov, err := movie(f)
+	if err != nil {
+		return err
+	}
+	setPositive(m, "duration", boxTime(inBox(moov, "mvhd")))
+	for b := range boxes(moov) {
+		if b.kind != "trak" {
+			continue
+		}
+		switch t := readTrack(b.body); {
+		case t.handler == "vide" && m.Get("video_codec") == nil:
+			setPositive(m, "width", t.width)
+			setPositive(m, "height", t.height)
+			m.SetString("video_codec", t.codec)
+		case t.handler == "soun" && m.Get("audio_codec") == nil:
+			m.SetString("audio_codec", t.codec)
+			setPositive(m, "sample_rate", t.rate)
+			setPositive(m, "channels", t.channels)
+		}
+	}
+	m.SetString("title", isoTag(moov, "\xa9nam"))
+	return nil
+}
+
+// setPositive sets a key unless the number is zero or less: unknown.
+func setPositive[T int | int64 | float64](m *Meta, key string, v T) {
+	if v > 0 {
+		m.Set(key, v)
+	}
+}
+
+// riffChunks calls f with the chunks of a RIFF list from off on: as many as
+// most bytes of each, until f returns false.
+func riffChunks(f *File, off, most int64, each func(kind string, size int64, b []byte) bool) error {
+	for range maxChunks {
+		head, err := f.span(off, 8)
+		if err != nil {
+			if off >= f.Size-1 {
+				return nil
+			}
+			return err
+		}
+		n := int64(binary.LittleEndian.Uint32(head[4:]))
+		if !each(string(head[:4]), n, f.upTo(off+8, min(n, most))) {
+			return nil
+		}
+		off += 8 + n + n&1
+	}
+	return nil
+}
+
+// avi describes an AVI film by its header list.
+func avi(f *File, m *Meta) error {
+	found := false
+	err := riffChunks(f, 12, 64<<10, func(kind string, _ int64, b []byte) bool {
+		if kind != "LIST" || len(b) < 4 {
+			return true
+		}
+		switch string(b[:4]) {
+		case "hdrl":
+			found = true
+			aviHeader(b[4:], m)
+		case "INFO":
+			riffInfo(b, m, map[string]string{"INAM": "title"})
+		case "movi":
+			return false
+		}
+		return true
+	})
+	if err == nil && !found {
+		err = errors.New("there is no header")
+	}
+	return err
+}
+
+// aviHeader reads "avih" and the stream headers within "strl".
+func aviHeader(b []byte, m *Meta) {
+	part := &File{Size: int64(len(b)), Head: b}
+	kindOf := ""
+	_ = riffChunks(part, 0, 64<<10, func(kind string, _ int64, b []byte) bool {
+		switch {
+		case kind == "avih" && len(b) >= 40:
+			period, frames := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[16:])
+			setPositive(m, "duration", float64(frames)*float64(period)/1e6)
+			setPositive(m, "width", int64(binary.LittleEndian.Uint32(b[32:])))
+			setPositive(m, "height", int64(binary.LittleEndian.Uint32(b[36:])))
+			if period > 0 {
+				m.Set("frame_rate", 1e6/float64(period))
+			}
+		case kind == "LIST" && len(b) >= 4 && string(b[:4]) == "strl":
+			list := &File{Size: int64(len(b)), Head: b}
+			_ = riffChunks(list, 4, 64<<10, func(kind string, _ int64, b []byte) bool {
+				switch {
+				case kind == "strh" && len(b) >= 8:
+					kindOf = string(b[:4])
+					if kindOf == "vids" && m.Get("video_codec") == nil {
+						m.setText("video_codec", b[4:8])
+					}
+				case kind == "strf" && kindOf == "auds" && len(b) >= 16 && m.Get("audio_codec") == nil:
+					m.Set("audio_codec", waveCodec(binary.LittleEndian.Uint16(b)))
+					setPositive(m, "sample_rate", int64(binary.LittleEndian.Uint32(b[4:])))
+					setPositive(m, "channels", int(binary.LittleEndian.Uint16(b[2:])))
+				}
+				return true
+			})
+		}
+		return true
+	})
+}
+
+// Elements of Matroska that are looked at (RFC 9559).
+const (
+	ebmlHeader     = 0x1a45dfa3
+	ebmlDocType    = 0x4282
+	mkvSegment     = 0x18538067
+	mkvInfo        = 0x1549a966
+	mkvScale       = 0x2ad7b1
+	mkvDuration    = 0x4489
+	mkvTitle       = 0x7ba9
+	mkvTracks      = 0x1654ae6b
+	mkvTrack       = 0xae
+	mkvTrackType   = 0x83
+	mkvCodec       = 0x86
+	mkvFrameTime   = 0x23e383
+	mkvVideo       = 0xe0
+	mkvWidth       = 0xb0
+	mkvHeight      = 0xba
+	mkvAudio       = 0xe1
+	mkvRate        = 0xb5
+	mkvChannels    = 0x9f
+	mkvCluster     = 0x1f43b675
+	maxEBMLElement = 1 << 12 // elements on one level
+)
+
+// ebml calls each with the elements of b, until it returns false. The body of
+// one that goes on beyond b is what there is.
+func ebml(b []byte, each func(id uint64, body []byte, cut bool) bool) {
+	for range maxEBMLElement {
+		id, n := ebmlNumber(b, false)
+		if n == 0 {
+			return
+		}
+		size, k := ebmlNumber(b[n:], true)
+		if k == 0 {
+			return
+		}
+		b = b[n+k:]
+		cut := size > uint64(len(b)) // or of unknown size
+		if cut {
+			size = uint64(len(b))
+		}
+		if !each(id, b[:size], cut) {
+			return
+		}
+		b = b[size:]
+	}
+}
+
+// ebmlNumber reads a number of variable length, and says how long it is.
+func ebmlNumber(b []byte, mask bool) (v uint64, n int) {
+	if len(b) == 0 || b[0] == 0 {
+		return 0, 0
+	}
+	for n = 1; b[0]>>(8-n) == 0; n++ {
+	}
+	if n > len(b) {
+		return 0, 0
+	}
+	v = uint64(b[0])
+	if mask {
+		v &= 1<<(8-n) - 1
+	}
+	for _, c := range b[1:n] {
+		v = v<<8 | uint64(c)
+	}
+	if mask && v == 1<<(7*n)-1 {
+		v = 1<<64 - 1 // unknown
+	}
+	return v, n
+}
+
+// ebmlFloat reads a floating-point element of four or eight bytes.
+func ebmlFloat(b []byte) float64 {
+	switch len(b) {
+	case 4:
+		return float64(float32frombytes(b))
+	case 8:
+		return float64frombytes(b)
+	}
+	return 0
+}
+
+// ebmlUint reads an unsigned element.
+func ebmlUint(b []byte) int64 {
+	if len(b) > 7 {
+		return 0
+	}
+	return bigEndian(b)
+}
+
+// matroska describes a Matroska or WebM film by the information and tracks at
+// its beginning.
+func matroska(f *File, m *Meta) error {
+	err := io.ErrUnexpectedEOF
+	ebml(f.Head, func(id uint64, body []byte, _ bool) bool {
+		switch id {
+		case ebmlHeader:
+			ebml(body, func(id uint64, body []byte, _ bool) bool {
+				if id == ebmlDocType && cleanText(body) == "webm" {
+					m.Set("format", "webm")
+					m.SetMediaType("video/webm")
+				}
+				return true
+			})
+		case mkvSegment:
+			err = segment(body, m)
+			return false
+		}
+		return true
+	})
+	return err
+}
+
+func segment(b []byte, m *Meta) error {
+	complete := false
+	ebml(b, func(id uint64, body []byte, cut bool) bool {
+		switch id {
+		case mkvInfo:
+			segmentInfo(body, m)
+		case mkvTracks:
+			complete = !cut
+			ebml(body, func(id uint64, body []byte, _ bool) bool {
+				if id == mkvTrack {
+					mkvSetTrack(body, m)
+				}
+				return true
+			})
+		}
+		return id != mkvCluster
+	})
+	if !complete {
+		return errors.New("its tracks are not found at its beginning")
+	}
+	return nil
+}
+
+func segmentInfo(b []byte, m *Meta) {
+	scale, duration := int64(1e6), 0.0
+	ebml(b, func(id uint64, body []byte, _ bool) bool {
+		switch id {
+		case mkvScale:
+			scale = ebmlUint(body)
+		case mkvDuration:
+			duration = ebmlFloat(body)
+		case mkvTitle:
+			m.setText("title", body)
+		}
+		return true
+	})
+	setPositive(m, "duration", duration*float64(scale)/1e9)
+}
+
+func mkvSetTrack(b []byte, m *Meta) {
+	kind, codec, period := int64(0), "", int64(0)
+	var video, audio []byte
+	ebml(b, func(id uint64, body []byte, _ bool) bool {
+		switch id {
+		case mkvTrackType:
+			kind = ebmlUint(body)
+		case mkvCodec:
+			codec = cleanText(body)
+		case mkvFrameTime:
+			period = ebmlUint(body)
+		case mkvVideo:
+			video = body
+		case mkvAudio:
+			audio = body
+		}
+		return true
+	})
+	if kind == 1 && m.Get("video_codec") == nil {
+		m.SetString("video_codec", codec)
+		if period > 0 {
+			m.Set("frame_rate", 1e9/float64(period))
+		}
+		ebml(video, func(id uint64, body []byte, _ bool) bool {
+			switch id {
+			case mkvWidth:
+				setPositive(m, "width", ebmlUint(body))
+			case mkvHeight:
+				setPositive(m, "height", ebmlUint(body))
+			}
+			return true
+		})
+	}
+	if kind == 2 && m.Get("audio_codec") == nil {
+		m.SetString("audio_codec", codec)
+		channels, rate := int64(1), 8000.0 // what is meant where nothing is said
+		ebml(audio, func(id uint64, body []byte, _ bool) bool {
+			switch id {
+			case mkvRate:
+				rate = ebmlFloat(body)
+			case mkvChannels:
+				channels = ebmlUint(body)
+			}
+			return true
+		})
+		if codec == "A_OPUS" {
+			rate = 48000 // the file tells that of what was encoded
+		}
+		setPositive(m, "sample_rate", int64(rate))
+		setPositive(m, "channels", channels)
+	}
+}

@@ -16,7 +16,7 @@ const maxText = 1 << 10
 // film, the most particular first.
 func mediaFormats(opts Options) []*Format {
 	return []*Format{
-		imageFormat(opts), pdfFormat(), audioFormat(), videoFormat(),
+		imageFormat(opts), pdfFormat(), documentFormat(), archiveFormat(), audioFormat(), videoFormat(),
 	}
 }
 

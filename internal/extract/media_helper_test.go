@@ -111,7 +111,10 @@ func mediaCheckKeys(t testing.TB, format *Format, m *Meta) {
 // mediaTruncate feeds every truncation of a file (of a large one, those of its
 // beginning and end): nothing panics, and little is allocated.
 func mediaTruncate(t *testing.T, format *Format, fix mediaFixture) {
-	const edge = 4 << 10
+	edge := 4 << 10
+	if len(fix.data) > HeadSize {
+		edge = 128
+	}
 	var before, after runtime.MemStats
 	for n := range len(fix.data) {
 		if n > edge && n < len(fix.data)-edge && n%(len(fix.data)/edge+1) != 0 || testing.Short() && n%7 != 0 {

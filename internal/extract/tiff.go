@@ -364,20 +364,15 @@ func isOME(b []byte) bool {
 
 // setOME sets what the first Pixels element of OME-XML says.
 func setOME(b []byte, m *Meta) {
-	d := xml.NewDecoder(bytes.NewReader(b))
-	d.Strict = false
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return
+	eachElement(b, func(e xml.StartElement, _ []byte) bool {
+		if e.Name.Local != "Pixels" {
+			return true
 		}
-		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "Pixels" {
-			for _, a := range e.Attr {
-				setOMEAttribute(a.Name.Local, a.Value, m)
-			}
-			return
+		for _, a := range e.Attr {
+			setOMEAttribute(a.Name.Local, a.Value, m)
 		}
-	}
+		return false
+	})
 }
 
 func setOMEAttribute(name, value string, m *Meta) {

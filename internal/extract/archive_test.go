@@ -8,6 +8,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +109,8 @@ func mediaSparse() []byte {
 	b := mediaTarHeader('S', "00000001000", func(h []byte) {
 		copy(h[482:], "\x0100000100000")
 	})
-	b = append(b, make([]byte, 2*tarBlock)...) // its map goes on, and 512 bytes of data
+	b = append(b, make([]byte, tarBlock)...)                   // its map goes on
+	b = append(b, bytes.Repeat([]byte("data"), tarBlock/4)...) // what is no hole
 	b = append(b, mediaTarHeader('x', "00000000013", nil)...)
 	b = append(b, "11 size=513"...)
 	b = append(b, make([]byte, tarBlock-11)...)
@@ -196,6 +201,40 @@ func TestArchiveMatch(t *testing.T) {
 	} {
 		if archiveFormat().Match(mediaFile(tc.path, []byte(tc.data))) {
 			t.Errorf("%s %.20q matches", tc.path, tc.data)
+		}
+	}
+}
+
+// The counts are those of the standard library, for the archives that it is
+// tested with.
+func TestArchiveLikeStandardLibrary(t *testing.T) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "src/archive/tar/testdata/*.tar"))
+	if err != nil || len(files) == 0 {
+		t.Skip("the sources of Go are not there")
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members, size int64
+		r := tar.NewReader(bytes.NewReader(b))
+		h, err := r.Next()
+		for ; err == nil; h, err = r.Next() {
+			if h.Typeflag != tar.TypeXGlobalHeader {
+				members++
+			}
+			if h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeGNUSparse {
+				size += h.Size
+			}
+		}
+		if !errors.Is(err, io.EOF) { // it checks more than sizes
+			continue
+		}
+		m, err := mediaRun(archiveFormat(), name, b)
+		if m == nil || m.Get("members") != members || m.Get("bytes") != size || err != nil {
+			t.Errorf("%s: got %s, %v, want %d members, %d bytes", filepath.Base(name), m.AppendJSON(nil), err, members, size)
 		}
 	}
 }

@@ -61,3 +61,35 @@ func BenchmarkMediaTypeBinary(b *testing.B) {
 		MediaType(f)
 	}
 }
+
+// What all formats of this group cost a file that none of them describes.
+func BenchmarkMediaMatch(b *testing.B) {
+	f := mediaFile("sub-01/data.txt", []byte(strings.Repeat("some words of text\n", 50)))
+	formats := append(mediaFormats(Options{}), compressedFormats()...)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, format := range formats {
+			if format.Match(f) {
+				b.Fatal("plain text matches")
+			}
+		}
+	}
+}
+
+func BenchmarkMediaExtract(b *testing.B) {
+	for _, fix := range append(imageFixtures(), pdfFixtures()...) {
+		if fix.warn != "" || len(fix.data) > HeadSize {
+			continue
+		}
+		format := imageFormat(Options{})
+		if !format.Match(mediaFile(fix.path, fix.data)) {
+			format = pdfFormat()
+		}
+		b.Run(fix.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = mediaRun(format, fix.path, fix.data)
+			}
+		})
+	}
+}

@@ -69,9 +69,10 @@ type tarCounter struct {
 	skip    int64  // bytes of content and padding to come
 	pax     []byte // an extended header, as it comes
 	paxSize int64  // bytes of it to come, padding not included
-	sparse  bool   // more of a map of holes follows the header
-	size    int64  // of the next member as an extended header has it, or -1
-	real    int64  // the same with its holes
+	sparse  bool   // more of a map of holes follows the header, and then after bytes
+	after   int64
+	size    int64 // of the next member as an extended header has it, or -1
+	real    int64 // the same with its holes
 	ended   bool
 	err     error
 }
@@ -113,7 +114,9 @@ func (t *tarCounter) feed(p []byte) bool {
 func (t *tarCounter) block() error {
 	h := t.header[:]
 	if t.sparse {
-		t.sparse = h[504] != 0
+		if t.sparse = h[504] != 0; !t.sparse {
+			t.skip = t.after
+		}
 		return nil
 	}
 	if h[0] == 0 && bytes.Count(h, []byte{0}) == tarBlock {
@@ -138,6 +141,9 @@ func (t *tarCounter) block() error {
 		size = t.member(kind, size)
 	}
 	t.skip = (size + tarBlock - 1) / tarBlock * tarBlock
+	if t.sparse {
+		t.skip, t.after = 0, t.skip
+	}
 	return nil
 }
 
@@ -155,6 +161,8 @@ func (t *tarCounter) member(kind byte, size int64) int64 {
 	switch kind {
 	case '1', '2', '3', '4', '5', '6': // links, devices, folders and pipes have none
 		return 0
+	case 'D': // a folder, with a list of what was in it
+		whole = 0
 	case 'S':
 		if n, err := tarNumber(t.header[483:495]); err == nil {
 			whole = n

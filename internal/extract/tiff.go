@@ -30,6 +30,7 @@ const (
 	tiffDescription  = 270
 	tiffMake         = 271
 	tiffModel        = 272
+	tiffOrientation  = 274
 	tiffSamples      = 277
 	tiffSoftware     = 305
 	tiffDateTime     = 306
@@ -105,7 +106,7 @@ func (r imageReader) tiff(f *File, m *Meta) error {
 		return err
 	}
 	t.geo(dir, m)
-	if !t.big && hasAny(dir, tiffExif, tiffMake, tiffModel, tiffSoftware, tiffDateTime, tiffArtist) {
+	if !t.big && hasAny(dir, tiffExif, tiffMake, tiffModel, tiffOrientation, tiffSoftware, tiffDateTime, tiffArtist) {
 		r.exifFrom(io.NewSectionReader(f, 0, f.Size), imagemeta.TIFF, m)
 	}
 	pages, err := t.pages(first)

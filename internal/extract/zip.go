@@ -64,10 +64,12 @@ func readZipDirectory(f *File) (*zipDirectory, error) {
 		d.entries, size, offset = binary.LittleEndian.Uint64(rec[32:]), binary.LittleEndian.Uint64(rec[40:]), binary.LittleEndian.Uint64(rec[48:])
 		behind = int64(off)
 	}
-	if size > uint64(behind) || offset > uint64(behind)-size || d.entries > size/46 {
+	if size > uint64(behind) || d.entries > size/46 {
 		return nil, errors.New("its directory is not where it should be")
 	}
-	d.base = behind - int64(size) - int64(offset)
+	if offset <= uint64(behind)-size {
+		d.base = behind - int64(size) - int64(offset)
+	}
 	d.body, err = f.span(behind-int64(size), int64(size))
 	if err == nil && d.body == nil {
 		d.body = []byte{}

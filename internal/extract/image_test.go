@@ -21,7 +21,7 @@ func mediaEXIF() []byte {
 	return b.file(
 		mediaTag{271, 2, "Cam\x00"}, mediaTag{272, 2, "Model 1 \x00"}, mediaTag{274, 3, []uint16{6}},
 		mediaTag{305, 2, "Firmware 1\x00"},
-		mediaTag{306, 2, "2020:01:02 03:04:05\x00"},
+		mediaTag{306, 2, "2020:01:02 03:04:05\x00"}, mediaTag{315, 2, "A. Person\x00"}, mediaTag{33432, 2, "CC0\x00"},
 		mediaTag{0x8769, 4, []mediaTag{
 			{0x829a, 5, []uint32{1, 250}}, {0x829d, 5, []uint32{28, 10}}, {0x8827, 3, []uint16{400}},
 			{0x9003, 2, "2019:12:31 23:59:58\x00"}, {0x9011, 2, "+02:00\x00"},
@@ -37,7 +37,7 @@ func mediaEXIF() []byte {
 const (
 	mediaEXIFJSON = `"exif.make": "Cam", "exif.model": "Model 1", "exif.lens": "50mm F1.8", "exif.software": "Firmware 1", ` +
 		`"exif.datetime": "2019-12-31T23:59:58+02:00", "exif.exposure": 0.004, "exif.aperture": 2.8, "exif.focal_length": 50.0, ` +
-		`"exif.iso": 400, "exif.orientation": 6`
+		`"exif.iso": 400, "exif.orientation": 6, "exif.artist": "A. Person", "exif.copyright": "CC0"`
 	mediaGPSJSON = `, "exif.gps.latitude": -33.86, "exif.gps.longitude": 151.2, "exif.gps.altitude": 58.5`
 )
 

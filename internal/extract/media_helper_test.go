@@ -56,6 +56,7 @@ func mediaRun(format *Format, path string, data []byte) (*Meta, error) {
 // mediaTest runs a format over fixtures and over each of their truncations.
 func mediaTest(t *testing.T, format *Format, fixtures []mediaFixture) {
 	t.Helper()
+	made := map[string]bool{}
 	for _, fix := range fixtures {
 		t.Run(fix.name, func(t *testing.T) {
 			m, err := mediaRun(format, fix.path, fix.data)
@@ -72,8 +73,16 @@ func mediaTest(t *testing.T, format *Format, fixtures []mediaFixture) {
 				t.Errorf("warning %v, want %q", err, fix.warn)
 			}
 			mediaCheckKeys(t, format, m)
+			for _, key := range m.Keys() {
+				made[key] = true
+			}
 		})
 		t.Run(fix.name+"/truncated", func(t *testing.T) { mediaTruncate(t, format, fix) })
+	}
+	for _, key := range format.Keys {
+		if !made[key.Name] && !strings.HasPrefix(key.Name, "exif.gps.") {
+			t.Errorf("%s is documented, but no file makes it", key.Name)
+		}
 	}
 }
 

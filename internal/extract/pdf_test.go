@@ -29,7 +29,7 @@ func mediaLargePDF(n int) []byte {
 
 func pdfFixtures() []mediaFixture {
 	plain := mediaTestdata("media-plain.pdf")
-	info := `"title": "A (small) title", "author": "Gi\u00df", "producer": "by hand", "created": "2020-01-02T03:04:05+02:00"`
+	info := `"title": "A (small) title", "author": "Gi\u00df", "subject": "Nothing", "creator": "an editor", "producer": "by hand", "created": "2020-01-02T03:04:05+02:00"`
 	return []mediaFixture{
 		{"table", "a.pdf", plain, `{"version": "1.4", "pages": 2, ` + info + `}`, "", ""},
 		{"object streams", "a.pdf", mediaTestdata("media-objstm.pdf"), `{"version": "1.5", "pages": 2, ` + info + `}`, "", ""},

@@ -34,6 +34,8 @@ var doors = map[string][]string{
 	"net/http":                      {"internal/store", "internal/registry", "cmd/cdb"},
 	"oras.land/oras-go":             {"internal/registry"},
 	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "internal/registry", "."},
+	"github.com/bep/imagemeta":      {"internal/extract"},
+	"github.com/gabriel-vasile":     {"internal/extract"},
 }
 
 // testPackages hold helpers of tests and are imported by tests alone.

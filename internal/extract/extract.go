@@ -114,7 +114,8 @@ type Stream interface {
 	// Write has the contract of io.Writer. After an error nothing more
 	// comes, and Finish is called.
 	io.Writer
-	// Finish says what was found. An error is a warning; what was set before
+	// Finish says what was found. It is called once in any case, for a stream
+	// may hold a goroutine. An error is a warning; what was set before
 	// stays.
 	Finish(m *Meta) error
 }

@@ -1,6 +1,6 @@
 package extract
 
 // scienceFormats returns the formats of this group, the most particular first.
-func scienceFormats() []*Format {
+func scienceFormats(Options) []*Format {
 	return []*Format{}
 }

@@ -1,6 +1,6 @@
 package extract
 
 // tableFormats returns the formats of this group, the most particular first.
-func tableFormats() []*Format {
+func tableFormats(Options) []*Format {
 	return []*Format{}
 }

@@ -30,7 +30,10 @@ func (b *build) openParent(ctx context.Context, name string) error {
 			return nil
 		}
 		if b.opts.NoStore {
-			ref = "docker://" + b.opts.Name
+			var err error
+			if ref, err = b.newestPushed(ctx, name); err != nil || ref == "" {
+				return err
+			}
 		} else {
 			local, err := store.OpenLocal(b.opts.Store)
 			if err != nil {
@@ -47,7 +50,7 @@ func (b *build) openParent(ctx context.Context, name string) error {
 		}
 	}
 	c, err := Open(ctx, ref, b.opts.Places)
-	if b.opts.Parent == "" && (errors.Is(err, image.ErrNoDataContainer) || b.opts.NoStore && errors.Is(err, store.ErrNotFound)) {
+	if b.opts.Parent == "" && errors.Is(err, image.ErrNoDataContainer) {
 		return nil
 	}
 	if err != nil {
@@ -66,6 +69,30 @@ func (b *build) openParent(ctx context.Context, name string) error {
 	c.Close()
 	return fmt.Errorf("build on %s: it has the prefix %s, preserved=%t, text=%t; build with the same or with --no-parent",
 		ref, ds.Prefix, ds.Preserved, c.Catalog().HasText())
+}
+
+// newestPushed returns the image of the registry that has the name of the
+// build, or else the newest of its repository, "" if there is none.
+func (b *build) newestPushed(ctx context.Context, name string) (string, error) {
+	found, err := Search(ctx, "", SearchOptions{Places: b.opts.Places, Repositories: []string{name}, AllTags: true})
+	if err != nil {
+		return "", fmt.Errorf("look for a parent: %w", err)
+	}
+	var newest *Found
+	for i := range found {
+		f := &found[i]
+		if f.Ref == b.opts.Name || f.Ref == b.opts.Name+":latest" {
+			newest = f
+			break
+		}
+		if newest == nil || f.Created.After(newest.Created) {
+			newest = f
+		}
+	}
+	if newest == nil {
+		return "", nil
+	}
+	return "docker://" + name + "@" + newest.Digest, nil
 }
 
 // sameCompression says if the newest pack of an image is compressed as those

@@ -91,6 +91,8 @@ func (a *app) fail(err error) {
 		a.talk.Warn("\"cdb login HOST\" keeps a name and a password for a registry; without one only what is public can be read")
 	case errors.Is(err, image.ErrNoDataContainer):
 		a.talk.Warn("cdb reads images that cdb built: see \"cdb build --help\"")
+	case errors.Is(err, store.ErrNotFound) && errors.As(err, new(*registry.StatusError)):
+		a.talk.Warn("\"cdb search HOST\" lists the data containers of a registry")
 	case errors.Is(err, store.ErrNotFound):
 		a.talk.Warn("\"cdb images\" lists the images of the local store, \"cdb build SRC -t NAME\" adds one")
 	}

@@ -97,51 +97,65 @@ func (s *search) list(ctx context.Context, where string) ([]string, error) {
 	return repos, nil
 }
 
+// run looks at all tags of all repositories.
 func (s *search) run(ctx context.Context, repos []string) error {
+	tags := make([][]string, len(repos))
+	err := s.each(ctx, len(repos), func(ctx context.Context, i int) (err error) {
+		tags[i], err = s.config.Tags(ctx, repos[i])
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // registries list repositories that are empty now
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("search: %w", err)
+	}
+	type image struct{ repo, tag string }
+	var all []image
+	for i, repo := range repos {
+		for _, tag := range tags[i] {
+			all = append(all, image{repo, tag})
+		}
+	}
+	s.opts.Progress.setTotal(int64(len(all)), 0)
+	newest := map[string]*Found{}
+	return s.each(ctx, len(all), func(ctx context.Context, i int) error {
+		defer s.opts.Progress.addFile()
+		f, err := s.look(ctx, all[i].repo+":"+all[i].tag)
+		if err != nil {
+			return fmt.Errorf("search %s: %w", all[i].repo, err)
+		}
+		if f != nil {
+			s.add(newest, all[i].repo, f)
+		}
+		return nil
+	})
+}
+
+// each calls f for the numbers below n, several at once.
+func (s *search) each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.opts.Workers)
-	s.opts.Progress.setTotal(int64(len(repos)), 0)
-	for _, repo := range repos {
-		g.Go(func() error {
-			defer s.opts.Progress.addFile()
-			return s.repository(ctx, repo)
-		})
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return f(ctx, i) })
 	}
 	return g.Wait()
 }
 
-// repository looks at the tags of one repository.
-func (s *search) repository(ctx context.Context, repo string) error {
-	tags, err := s.config.Tags(ctx, repo)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // registries list repositories that are empty now
-	}
-	if err != nil {
-		return fmt.Errorf("search %s: %w", repo, err)
-	}
-	var newest *Found
-	for _, tag := range tags {
-		f, err := s.look(ctx, repo+":"+tag)
-		if err != nil {
-			return fmt.Errorf("search %s: %w", repo, err)
-		}
-		switch {
-		case f == nil:
-		case s.opts.AllTags:
-			s.add(f)
-		case newest == nil || f.Created.After(newest.Created) || f.Created.Equal(newest.Created) && tag == "latest":
-			newest = f
-		}
-	}
-	if newest != nil {
-		s.add(newest)
-	}
-	return nil
-}
-
-func (s *search) add(f *Found) {
+// add keeps an image: the newest of its repository, unless all are wanted.
+func (s *search) add(newest map[string]*Found, repo string, f *Found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old := newest[repo]; old != nil && !s.opts.AllTags {
+		if f.Created.Before(old.Created) || f.Created.Equal(old.Created) && f.Ref < old.Ref {
+			return
+		}
+		s.found = slices.DeleteFunc(s.found, func(o Found) bool { return o.Ref == old.Ref })
+	}
+	newest[repo] = f
 	s.found = append(s.found, *f)
 }
 

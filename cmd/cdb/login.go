@@ -85,8 +85,10 @@ func (a *app) password(in *bufio.Reader, fromStdin bool) (string, error) {
 
 func (a *app) logoutCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "logout HOST",
-		Short:             "Forget the password for a registry",
+		Use:   "logout HOST",
+		Short: "Forget the password for a registry",
+		Long: `Forget the name and the password that "cdb login" or "docker login" kept for a
+registry.`,
 		Example:           "  cdb logout ghcr.io",
 		Args:              arguments(1, 1, "the HOST of a registry"),
 		ValidArgsFunction: cobra.NoFileCompletions,

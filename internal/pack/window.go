@@ -16,7 +16,7 @@ func (r *Reader) Section(off, n int64, through bool) *io.SectionReader {
 	w := &window{r: r, last: -2, run: 1, end: int((off + n - 1) / r.src.FrameSize)}
 	if through {
 		w.run = r.longestRun()
-		w.last = int(off/r.src.FrameSize) - 1
+		w.last, w.steps = int(off/r.src.FrameSize)-1, 1
 		w.ahead = w.last + 1
 	}
 	return io.NewSectionReader(w, off, n)
@@ -43,6 +43,7 @@ type window struct {
 	mu    sync.Mutex
 	last  int // the frame that was read last
 	run   int // frames to fetch at once
+	steps int // in a row that went on in order, and had to wait
 	ahead int // the first frame that has not been asked for
 }
 
@@ -80,9 +81,13 @@ func (w *window) want(i int) {
 	longest := w.r.longestRun()
 	switch {
 	case !inOrder:
-		w.run, w.ahead = 1, i
+		w.run, w.ahead, w.steps = 1, i, 0
 	case i >= w.ahead:
-		w.run, w.ahead = min(2*w.run, longest), i
+		// One step may be chance, as in the search of a tree.
+		if w.steps++; w.steps > 1 {
+			w.run = min(2*w.run, longest)
+		}
+		w.ahead = i
 	}
 	first := w.ahead
 	due := i == first || inOrder && w.run > 1 && i+w.run/2 >= first

@@ -44,9 +44,19 @@ func scienceFile(path string, data []byte) *extract.File {
 	return f
 }
 
+// scienceTold and scienceAll are all formats, without and with all options.
+var (
+	scienceTold = extract.Formats(extract.Options{})
+	scienceAll  = extract.Formats(extract.Options{GPS: true, Identifying: true})
+)
+
 // scienceFormat returns the first format that matches f, nil for none.
 func scienceFormat(f *extract.File, opts extract.Options) *extract.Format {
-	for _, format := range extract.Formats(opts) {
+	formats := scienceTold
+	if opts.Identifying {
+		formats = scienceAll
+	}
+	for _, format := range formats {
 		if format.Match(f) {
 			return format
 		}

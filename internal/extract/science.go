@@ -14,7 +14,7 @@ import (
 func scienceFormats(opts Options) []*Format {
 	return []*Format{
 		niftiFormat(), analyzeFormat(), mghFormat(),
-		dicomFormat(opts), fitsFormat(), netcdfFormat(),
+		dicomFormat(opts), fitsFormat(), netcdfFormat(), hdf5Format(),
 	}
 }
 

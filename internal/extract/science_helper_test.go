@@ -133,8 +133,14 @@ func scienceTable(t *testing.T, cases []scienceCase) {
 // file and cut off in what is looked at.
 func scienceTruncate(t *testing.T, path string, data []byte) {
 	t.Helper()
+	scienceTruncateBy(t, path, data, 1)
+}
+
+// scienceTruncateBy shows it those of every step bytes.
+func scienceTruncateBy(t *testing.T, path string, data []byte, step int) {
+	t.Helper()
 	all := extract.Options{GPS: true, Identifying: true}
-	for n := range data {
+	for n := 0; n < len(data); n += step {
 		cut := slices.Clone(data[:n]) // so that reading beyond it is found
 		scienceRun(t, scienceFile(path, cut), all)
 		f := &extract.File{Path: path, Size: int64(len(data)) + extract.HeadSize, Head: cut}

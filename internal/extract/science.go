@@ -15,6 +15,9 @@ func scienceFormats(opts Options) []*Format {
 	return []*Format{
 		niftiFormat(), analyzeFormat(), mghFormat(),
 		dicomFormat(opts), fitsFormat(), netcdfFormat(), hdf5Format(),
+		zarrFormat(), numpyFormat(), npzFormat(), matlabFormat(),
+		edfFormat(opts), brainVisionFormat(), fifFormat(),
+		vcfFormat(opts), samFormat(opts), fastaFormat(), fastqFormat(),
 	}
 }
 

@@ -87,14 +87,42 @@ func scienceRun(t testing.TB, f *extract.File, opts extract.Options) (name strin
 		err = format.Extract(f, m)
 	}
 	for _, key := range m.Keys() {
-		if !slices.ContainsFunc(format.Keys, func(k extract.Key) bool { return k.Name == key }) {
+		i := slices.IndexFunc(format.Keys, func(k extract.Key) bool { return k.Name == key })
+		if i < 0 {
 			t.Errorf("%s: the key %s.%s is not documented", f.Path, format.Name, key)
+		} else if typ := scienceType(m.Get(key)); typ != format.Keys[i].Type {
+			t.Errorf("%s: the key %s.%s is %s, documented as %s", f.Path, format.Name, key, typ, format.Keys[i].Type)
 		}
 	}
 	if b := m.AppendJSON(nil); !json.Valid(b) {
 		t.Errorf("%s: no JSON: %s", f.Path, b)
 	}
 	return format.Name, m, err
+}
+
+// scienceType is the type of a value, as keys are documented.
+func scienceType(value any) string {
+	switch value.(type) {
+	case string:
+		return "string"
+	case bool:
+		return "boolean"
+	case int, int64, uint64:
+		return "integer"
+	case float64:
+		return "number"
+	case *extract.Meta:
+		return "object"
+	case []string:
+		return "array of string"
+	case []int, []int64:
+		return "array of integer"
+	case []float64:
+		return "array of number"
+	case []*extract.Meta:
+		return "array of object"
+	}
+	return "unknown"
 }
 
 // A scienceCase is a file and what is said of it.

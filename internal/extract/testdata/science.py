@@ -47,3 +47,24 @@ with h5py.File("many.h5", "w", libver="earliest") as f:
     for i in range(400):
         f[f"l{i:03}"] = d
     f.create_dataset("l200a", (1,), "i1")
+
+# NumPy, MATLAB and Zarr.
+import scipy.io
+import zarr
+
+a = np.arange(6, dtype=">f4").reshape(2, 3)
+np.save("big.npy", np.asfortranarray(a))
+np.save("structured.npy", np.zeros(2, [("x", "<f8"), ("y", "<i4")]))
+np.save("dates.npy", np.array("2024-02-29", "M8[D]"))
+np.savez("plain.npz", image=a, labels=np.array(["a", "bcd"]))
+np.savez_compressed("packed.npz", image=a, labels=np.array(["a", "bcd"]))
+for name, packed in (("plain.mat", False), ("packed.mat", True)):
+    scipy.io.savemat(name, {
+        "x": np.zeros((2, 3)), "name": "text", "mask": np.array([True, False]), "n": np.int16(3),
+        "z": np.array([1j]), "s": {"a": 1}, "c": np.array([1, "b"], dtype=object), "long_name_of_it": np.zeros((50, 50), "f4"),
+    }, do_compression=packed)
+    with open(name, "r+b") as f:  # the same bytes every time
+        f.write(b"MATLAB 5.0 MAT-file Platform: posix, Created on: Thu Feb 29 00:00:00 2024".ljust(116))
+g = zarr.open_group("store.zarr", "w")
+g.attrs.update({"title": "fixture", "n": 3, "scale": [0.5, 2], "nested": {"a": 1}})
+g.create_dataset("image", shape=(10, 20), chunks=(5, 20), dtype="<u2", compressor=zarr.Blosc(cname="zstd"))

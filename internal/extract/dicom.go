@@ -72,10 +72,16 @@ func matchDICOM(f *File) bool {
 // reader for them.
 func dicomBare(f *File) (*dicomReader, bool) {
 	b := f.Head
-	if len(b) < 24 || b[1] != 0 || b[3] != 0 || b[0] != 2 && b[0] != 8 {
+	if len(b) < 24 {
 		return nil, false
 	}
 	d := &dicomReader{f: f, order: binary.LittleEndian, explicit: dicomVR(b[4:6])}
+	if b[0] == 0 && d.explicit {
+		d.order = binary.BigEndian
+	}
+	if group := d.order.Uint16(b); group != 2 && group != 8 {
+		return nil, false
+	}
 	off, last := int64(0), uint32(0)
 	for i := range 3 {
 		e, err := d.element(off)
@@ -281,8 +287,8 @@ func dicomCut(err error) error {
 // where it does so afterwards.
 func (d *dicomReader) switchTo(syntax string, off int64) (int64, error) {
 	switch syntax {
-	case "":
-		if b, err := d.f.View(off, 6); err == nil {
+	default: // some say explicit and write implicit, so it is looked for
+		if b, err := d.f.View(off, 6); err == nil && d.order == binary.LittleEndian {
 			d.explicit = dicomVR(b[4:])
 		}
 	case "1.2.840.10008.1.2":

@@ -54,7 +54,7 @@ func readNumpy(b []byte, m *Meta) error {
 
 // numpyDict reads the literal of a Python dict that makes the header.
 func numpyDict(s string, m *Meta) error {
-	shape := regexp.MustCompile(`'shape'\s*:\s*\(([0-9, ]*)\)`).FindStringSubmatch(s)
+	shape := regexp.MustCompile(`'shape'\s*:\s*\(([0-9L, ]*)\)`).FindStringSubmatch(s)
 	order := regexp.MustCompile(`'fortran_order'\s*:\s*(True|False)`).FindStringSubmatch(s)
 	descr := regexp.MustCompile(`'descr'\s*:\s*(?:'([^']*)'|(\[))`).FindStringSubmatch(s)
 	if shape == nil || order == nil || descr == nil {
@@ -62,7 +62,7 @@ func numpyDict(s string, m *Meta) error {
 	}
 	dims := []int64{}
 	for d := range strings.SplitSeq(shape[1], ",") {
-		if d = strings.TrimSpace(d); d == "" {
+		if d = strings.TrimSuffix(strings.TrimSpace(d), "L"); d == "" { // a long of Python 2
 			continue
 		}
 		n, err := strconv.ParseInt(d, 10, 64)

@@ -117,7 +117,7 @@ type dicomElement struct {
 
 // element reads the header of the element at off.
 func (d *dicomReader) element(off int64) (dicomElement, error) {
-	b, err := d.f.View(off, 8)
+	b, err := d.f.span(off, 8)
 	if err != nil {
 		return dicomElement{}, err
 	}
@@ -135,7 +135,7 @@ func (d *dicomReader) element(off int64) (dicomElement, error) {
 	e.vr = string(b[4:6])
 	switch e.vr {
 	case "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV":
-		if b, err = d.f.View(off+8, 4); err != nil {
+		if b, err = d.f.span(off+8, 4); err != nil {
 			return e, err
 		}
 		e.length, e.value = d.order.Uint32(b), off+12
@@ -253,7 +253,7 @@ func extractDICOM(f *File, m *Meta, wanted map[uint32]dicomTag) error {
 	}
 	syntax := ""
 	for off < f.Size { // the file meta information, group 2
-		if b, err := f.View(off, 2); err == nil && binary.LittleEndian.Uint16(b) != 2 {
+		if b, err := f.span(off, 2); err == nil && binary.LittleEndian.Uint16(b) != 2 {
 			break
 		}
 		e, err := d.element(off)
@@ -288,7 +288,7 @@ func dicomCut(err error) error {
 func (d *dicomReader) switchTo(syntax string, off int64) (int64, error) {
 	switch syntax {
 	default: // some say explicit and write implicit, so it is looked for
-		if b, err := d.f.View(off, 6); err == nil && d.order == binary.LittleEndian {
+		if b, err := d.f.span(off, 6); err == nil && d.order == binary.LittleEndian {
 			d.explicit = dicomVR(b[4:])
 		}
 	case "1.2.840.10008.1.2":
@@ -342,7 +342,7 @@ func (d *dicomReader) dataSet(off int64, set func(dicomElement)) error {
 
 // text returns the value of e as text.
 func (d *dicomReader) text(e dicomElement) string {
-	b, err := d.f.View(e.value, int64(min(e.length, dicomMaxValue)))
+	b, err := d.f.span(e.value, int64(min(e.length, dicomMaxValue)))
 	if err != nil {
 		return ""
 	}
@@ -415,7 +415,7 @@ func (d *dicomReader) numbers(t dicomTag, e dicomElement) []float64 {
 		}
 		return list
 	}
-	b, err := d.f.View(e.value, int64(min(e.length, dicomMaxValue)))
+	b, err := d.f.span(e.value, int64(min(e.length, dicomMaxValue)))
 	if err != nil {
 		return nil
 	}

@@ -84,7 +84,7 @@ func extractEDF(f *File, m *Meta, identifying bool) error {
 		m.SetString("recording", headerText(b[88:168]))
 		m.SetString("start", headerText([]byte(edfText(b[168:176])+" "+edfText(b[176:184]))))
 	}
-	signals, err := f.View(edfHeader, int64(n)*edfHeader)
+	signals, err := f.span(edfHeader, int64(n)*edfHeader)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the header goes beyond the end of the file: it is cut short")
 	}

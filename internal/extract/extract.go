@@ -65,30 +65,6 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// View returns the n bytes at off, without a copy where they lie in the head or
-// in the tail. They must not be changed. Errors are ErrBeyond and
-// io.ErrUnexpectedEOF.
-func (f *File) View(off, n int64) ([]byte, error) {
-	if off < 0 || n < 0 || off > f.Size || n > f.Size-off {
-		return nil, io.ErrUnexpectedEOF
-	}
-	if off+n <= int64(len(f.Head)) {
-		return f.Head[off : off+n], nil
-	}
-	tail := f.Size - int64(len(f.Tail))
-	if off >= tail {
-		return f.Tail[off-tail : off-tail+n], nil
-	}
-	if tail > int64(len(f.Head)) || n > HeadSize+TailSize {
-		return nil, ErrBeyond
-	}
-	p := make([]byte, n)
-	if _, err := f.ReadAt(p, off); err != nil {
-		return nil, ErrBeyond
-	}
-	return p, nil
-}
-
 // Whole says if the head is all of the file.
 func (f *File) Whole() bool { return int64(len(f.Head)) == f.Size }
 

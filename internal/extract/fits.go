@@ -54,7 +54,7 @@ type fitsHeader map[string]string
 func readFITS(f *File, off int64) (fitsHeader, int64, error) {
 	h := fitsHeader{}
 	for {
-		b, err := f.View(off, fitsBlock)
+		b, err := f.span(off, fitsBlock)
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return h, 0, errors.New("a header has no END: it is cut short")
 		}
@@ -196,7 +196,7 @@ func (h fitsHeader) set(m *Meta) {
 // readExtension reads the header at off. It returns the size of the data and
 // where they begin.
 func readExtension(f *File, off int64, x *Meta) (size, data int64, err error) {
-	b, err := f.View(off, 8)
+	b, err := f.span(off, 8)
 	if err == nil && string(b) != "XTENSION" {
 		return 0, f.Size, nil // special records, which nothing says anything about
 	}

@@ -142,7 +142,7 @@ func (r *hdf5Reader) view(addr uint64, n int64) ([]byte, error) {
 	if r.steps += int(min(max(n, 0), HeadSize+TailSize) >> 12); r.steps > hdf5MaxSteps {
 		return nil, errHDF5Left
 	}
-	return r.f.View(r.base+int64(addr), n)
+	return r.f.span(r.base+int64(addr), n)
 }
 
 // step counts what is looked at.
@@ -155,7 +155,7 @@ func (r *hdf5Reader) step() error {
 
 // superblock returns the address of the root group's object header.
 func (r *hdf5Reader) superblock() (uint64, error) {
-	b, err := r.f.View(r.base, 16)
+	b, err := r.f.span(r.base, 16)
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +181,7 @@ func (r *hdf5Reader) superblock() (uint64, error) {
 	if version >= 2 {
 		n = 4
 	}
-	b, err = r.f.View(r.base+entry, int64(n*r.offsetSize))
+	b, err = r.f.span(r.base+entry, int64(n*r.offsetSize))
 	if err != nil {
 		return 0, err
 	}

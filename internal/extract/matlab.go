@@ -56,7 +56,7 @@ func extractMATLAB(f *File, m *Meta) (err error) {
 	var list []*Meta
 	for off := int64(matHeader); off < f.Size && err == nil; {
 		var b []byte
-		if b, err = f.View(off, 8); err != nil {
+		if b, err = f.span(off, 8); err != nil {
 			break
 		}
 		kind, size := o.Uint32(b), int64(o.Uint32(b[4:]))
@@ -90,7 +90,7 @@ func extractMATLAB(f *File, m *Meta) (err error) {
 // matVariable reads the head of the variable of size bytes at off; nil if it
 // has no name, as what MATLAB keeps for itself.
 func matVariable(f *File, o binary.ByteOrder, kind uint32, off, size int64) (*Meta, error) {
-	b, err := f.View(off, min(size, matMaxHead))
+	b, err := f.span(off, min(size, matMaxHead))
 	if err != nil {
 		return nil, err
 	}

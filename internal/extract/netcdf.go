@@ -71,7 +71,7 @@ func (r *netcdfReader) take(n int64) []byte {
 	if r.err != nil {
 		return nil
 	}
-	b, err := r.f.View(r.off, n)
+	b, err := r.f.span(r.off, n)
 	if err != nil {
 		r.err = err
 		return nil
@@ -230,7 +230,7 @@ func (r *netcdfReader) value(list *Meta, name string, kind uint32, off, count in
 	} else {
 		count = min(count, 2*maxText)
 	}
-	b, err := r.f.View(off, count*size)
+	b, err := r.f.span(off, count*size)
 	if err != nil {
 		return
 	}

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 )
 
 // scienceFormats returns the formats of this group, the most particular first.
@@ -21,38 +21,15 @@ func scienceFormats(opts Options) []*Format {
 	}
 }
 
-// maxText is how much of a text of a header is kept, in bytes.
-const maxText = 1000
-
-// headerText returns a text field of a header: up to the first NUL, without
-// blanks around it, as UTF-8. What is not UTF-8 is taken for Latin-1, control
-// characters become blanks, and no more than maxText bytes stay.
+// headerText returns a text field of a header as cleanText does, with blanks
+// for control characters, which fields of a fixed width hold by accident.
 func headerText(b []byte) string {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	b = bytes.TrimSpace(b)
-	cut := len(b) > maxText
-	if cut {
-		b = b[:maxText]
-		for i := 0; i < utf8.UTFMax-1 && !utf8.Valid(b); i++ {
-			b = b[:len(b)-1]
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
 		}
-	}
-	var s strings.Builder
-	latin1 := !utf8.Valid(b)
-	for i := 0; i < len(b); {
-		r, n := rune(b[i]), 1
-		if !latin1 {
-			r, n = utf8.DecodeRune(b[i:])
-		}
-		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			r = ' '
-		}
-		s.WriteRune(r)
-		i += n
-	}
-	return strings.TrimSpace(s.String())
+		return r
+	}, cleanText(b)))
 }
 
 // shortest32 returns the number that the shortest decimal form of f names:

@@ -3,6 +3,7 @@ package extract_test
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/data-containers/cdb/internal/extract"
@@ -56,5 +57,26 @@ func BenchmarkScienceMatch(b *testing.B) {
 				b.Fatal(format.Name)
 			}
 		}
+	}
+}
+
+func BenchmarkScienceExtract(b *testing.B) {
+	for _, name := range []string{"nifti/example4d.nii.gz", "nifti/0.dcm", "small-cdf1.nc", "new.h5", "many.h5", "plain.npz", "packed.mat"} {
+		b.Run(name, func(b *testing.B) {
+			var data []byte
+			if strings.Contains(name, "/") {
+				data = scienceReal(b, name)
+			} else {
+				data = scienceFixture(b, name)
+			}
+			f := scienceFile(name, data)
+			format := scienceFormat(f, extract.Options{})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := format.Extract(f, &extract.Meta{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -30,6 +30,7 @@ const (
 // pixels. What it tells is in dicomTags alone.
 func dicomFormat(opts Options) *Format {
 	wanted := map[uint32]dicomTag{}
+	names := dicomUIDNames()
 	var keys []Key
 	seen := map[string]bool{"partial": true}
 	for _, t := range dicomTags() {
@@ -54,7 +55,7 @@ func dicomFormat(opts Options) *Format {
 		Keys:      keys,
 		Match:     matchDICOM,
 		Extract: func(f *File, m *Meta) error {
-			return beyond(m, extractDICOM(f, m, wanted))
+			return beyond(m, extractDICOM(f, m, wanted, names))
 		},
 	}
 }
@@ -236,8 +237,9 @@ func (d *dicomReader) item(item dicomElement, depth int, visit func(dicomElement
 	return off, nil
 }
 
-// extractDICOM sets the keys of the wanted elements.
-func extractDICOM(f *File, m *Meta, wanted map[uint32]dicomTag) error {
+// extractDICOM sets the keys of the wanted elements. UIDs are told by their
+// names.
+func extractDICOM(f *File, m *Meta, wanted map[uint32]dicomTag, names map[string]string) error {
 	d, bare := dicomBare(f)
 	off := int64(0)
 	if len(f.Head) >= 132 && string(f.Head[128:132]) == "DICM" {
@@ -245,7 +247,6 @@ func extractDICOM(f *File, m *Meta, wanted map[uint32]dicomTag) error {
 	} else if !bare {
 		return errors.New("it is no DICOM file")
 	}
-	names := dicomUIDNames()
 	set := func(e dicomElement) {
 		if t, ok := wanted[e.tag]; ok && m.Get(t.key) == nil {
 			d.set(m, t, e, names)

@@ -14,8 +14,12 @@ const (
 	nifti2Header = 540
 )
 
-// niftiHead is how much of a compressed image is decompressed.
-const niftiHead = 64 << 10
+// How much of a compressed image is decompressed: for the header, and for the
+// extensions after it.
+const (
+	niftiHead       = 1 << 10
+	niftiExtensions = 64 << 10
+)
 
 // niftiFormat is NIfTI-1 and NIfTI-2, single files, compressed ones and the
 // headers of pairs (https://nifti.nimh.nih.gov). The .img of a pair says
@@ -111,6 +115,9 @@ func extractNIfTI(f *File, m *Meta) error {
 		m.SetMediaType("application/gzip")
 		if head, unzip = gunzipHead(f, niftiHead); unzip != nil && len(head) < nifti1Header {
 			return fmt.Errorf("decompress the header: %w", unzip)
+		}
+		if v := niftiMagic(head); v > 0 && unzip == nil && hasExtensions(head, v) {
+			head, unzip = gunzipHead(f, niftiExtensions)
 		}
 		size = -1
 	}
@@ -267,6 +274,12 @@ func (h *niftiHeader) checkData(size int64) error {
 	return nil
 }
 
+// hasExtensions says if the four bytes after a header announce extensions.
+func hasExtensions(head []byte, version int) bool {
+	off := map[int]int{1: nifti1Header, 2: nifti2Header}[version]
+	return len(head) > off && head[off] != 0
+}
+
 // extensions counts the header extensions, if head reaches to the end of
 // them.
 func (h *niftiHeader) extensions(head []byte) (int, bool) {
@@ -277,7 +290,7 @@ func (h *niftiHeader) extensions(head []byte) (int, bool) {
 	if len(head) < off+4 {
 		return 0, false
 	}
-	if head[off] == 0 {
+	if !hasExtensions(head, h.version) {
 		return 0, true
 	}
 	end := h.voxOffset

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything CI checks. Each check runs even when one before it failed; the last lines say what failed, and what was
-# skipped and why. As root on Debian it installs the container clients that the end-to-end tests speak to.
+# skipped and why. As root on Debian it installs the container clients that the end-to-end tests speak to, and the
+# readers of scientific formats that extraction is compared with.
 #
 #   FUZZTIME             per fuzz target (default 3s; all together at most 90 s)
 #   CDB_TEST_REQUIRE=1   a client that is not there fails the tests instead of skipping them
@@ -128,8 +129,9 @@ command -v "$GO" >/dev/null || { echo "test.sh: $GO is not installed" >&2; exit 
 $GO version
 
 if [ "$(uname -s)" = Linux ]; then
-  echo "== container clients"
+  echo "== clients and readers"
   scripts/install-clients.sh | while IFS= read -r line; do skipped "$line"; done
+  scripts/install-readers.sh | while IFS= read -r line; do skipped "$line"; done
 fi
 echo "== registry"
 scripts/registry.sh build 2>"$work/registry.log" || skipped "distribution v3: $(tail -n 1 "$work/registry.log")"

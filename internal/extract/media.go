@@ -33,7 +33,7 @@ func (f *File) span(off, n int64) ([]byte, error) {
 	if tail := f.Size - int64(len(f.Tail)); off >= tail {
 		return f.Tail[off-tail : off-tail+n : off-tail+n], nil
 	}
-	if n > HeadSize+TailSize {
+	if n > HeadSize+TailSize || f.Size-int64(len(f.Tail)) > int64(len(f.Head)) {
 		return nil, ErrBeyond
 	}
 	b := make([]byte, n)

@@ -43,11 +43,11 @@ var magics = []struct {
 	magic, typ string
 	text       bool // it goes on as text
 }{
-	{0, "\x89HDF\r\n\x1a\n", "application/x-hdf5", false},
+	{0, "\x89HDF\r\n\x1a\n", "application/vnd.hdfgroup.hdf5", false},
 	{0, "CDF\x01", "application/x-netcdf", false},
 	{0, "CDF\x02", "application/x-netcdf", false},
 	{0, "CDF\x05", "application/x-netcdf", false},
-	{0, "\x0e\x03\x13\x01", "application/x-hdf", false},
+	{0, "\x0e\x03\x13\x01", "application/vnd.hdfgroup.hdf4", false},
 	{0, "SIMPLE  =", "application/fits", true},
 	{128, "DICM", "application/dicom", false},
 	{344, "n+1\x00", "application/x-nifti", false},

@@ -21,7 +21,7 @@ func TestMediaType(t *testing.T) {
 		{"a", "<?xml version=\"1.0\"?><a/>", "text/xml"},
 		{"a", "{\"a\": 1}", "application/json"},
 		{"a", "#!/bin/sh\n", "text/x-shellscript"},
-		{"a", "\x89HDF\r\n\x1a\n", "application/x-hdf5"},
+		{"a", "\x89HDF\r\n\x1a\n", "application/vnd.hdfgroup.hdf5"},
 		{"a", strings.Repeat("\x00", 128) + "DICM", "application/dicom"},
 		{"a", "PAR1\x15\x04", "application/vnd.apache.parquet"},
 		{"a", "SQLite format 3\x00", "application/vnd.sqlite3"},

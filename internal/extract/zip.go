@@ -125,20 +125,31 @@ func (e *zipEntry) zip64(extra []byte) {
 	}
 }
 
+// begin returns where the bytes of a member begin.
+func (d *zipDirectory) begin(e zipEntry) (int64, error) {
+	if e.localHeader > uint64(d.f.Size) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	off := d.base + int64(e.localHeader)
+	head, err := d.f.span(off, 30)
+	if err != nil {
+		return 0, err
+	}
+	return off + 30 + int64(binary.LittleEndian.Uint16(head[26:])) + int64(binary.LittleEndian.Uint16(head[28:])), nil
+}
+
 // member returns the first maxZipMember bytes of a member.
 func (d *zipDirectory) member(e zipEntry) ([]byte, error) {
 	if e.flags&1 != 0 {
 		return nil, errors.New("it is encrypted")
 	}
-	if e.localHeader > uint64(d.f.Size) || e.packed > uint64(d.f.Size) {
+	if e.packed > uint64(d.f.Size) {
 		return nil, io.ErrUnexpectedEOF
 	}
-	off := d.base + int64(e.localHeader)
-	head, err := d.f.span(off, 30)
+	off, err := d.begin(e)
 	if err != nil {
 		return nil, err
 	}
-	off += 30 + int64(binary.LittleEndian.Uint16(head[26:])) + int64(binary.LittleEndian.Uint16(head[28:]))
 	raw, err := d.f.span(off, int64(e.packed))
 	if err != nil {
 		return nil, err

@@ -61,6 +61,15 @@ func (db *DB) HasMetric(ctx context.Context, name string) (bool, error) {
 	return db.exists(ctx, "SELECT 1 FROM metric WHERE name = ?", name)
 }
 
+// MetricFiles returns how many files and links have a metric.
+func (db *DB) MetricFiles(ctx context.Context, name string) (n int64, err error) {
+	err = db.each(ctx, "SELECT files FROM metric WHERE name = ?", []string{name}, func(s *sqlite.Stmt) (bool, error) {
+		n = s.ColumnInt64(0)
+		return false, nil
+	})
+	return n, queryError(ctx, "read catalog "+db.name, err)
+}
+
 func (db *DB) exists(ctx context.Context, query string, args ...string) (bool, error) {
 	found := false
 	err := db.each(ctx, query, args, func(*sqlite.Stmt) (bool, error) {

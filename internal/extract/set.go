@@ -132,6 +132,9 @@ func (s *Set) only(on map[string]bool) *Set {
 // order in which they are added.
 func (s *Set) Add(externals ...External) { s.externals = append(s.externals, externals...) }
 
+// AddContexts adds contexts beside those that the set was selected from.
+func (s *Set) AddContexts(contexts ...*ContextFormat) { s.contexts = append(s.contexts, contexts...) }
+
 // Empty says if nothing is extracted.
 func (s *Set) Empty() bool {
 	return !s.mime && len(s.formats)+len(s.externals)+len(s.contexts) == 0

@@ -88,6 +88,13 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("extract %q: known are %s", e.Word, strings.Join(e.Known, ", "))
 }
 
+// Names returns all that words can select, without those in place of several.
+func Names() []string {
+	s := universe(Options{})
+	names, _ := s.named(all) // a word that is known
+	return names
+}
+
 // named returns the names that a word stands for.
 func (s *Set) named(word string) ([]string, error) {
 	requested := map[string]bool{mime: false}

@@ -74,29 +74,26 @@ func (b *build) prepare(ctx context.Context, listing *scan.Listing) error {
 	if err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	dir := src
-	b.extraction.source = func(path string) string { return filepath.Join(src, filepath.FromSlash(path)) }
-	if !fi.IsDir() {
-		dir = filepath.Dir(src)
-		b.extraction.source = func(string) string { return src }
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("build: %w", err)
-	}
-	defer root.Close()
 	ds := &extract.Dataset{
 		Paths: func(ctx context.Context) iter.Seq2[string, error] { return b.paths(ctx, listing) },
-		Open: func(ctx context.Context, path string) (io.ReadCloser, error) {
-			if !fi.IsDir() {
-				return openRegular(root, filepath.Base(src))
-			}
-			f, err := openRegular(root, path)
+	}
+	if !fi.IsDir() {
+		b.extraction.source = func(string) string { return src }
+		ds.Open = func(context.Context, string) (io.ReadCloser, error) { return openRegular(os.OpenFile, src) }
+	} else {
+		b.extraction.source = func(path string) string { return filepath.Join(src, filepath.FromSlash(path)) }
+		root, err := os.OpenRoot(src)
+		if err != nil {
+			return fmt.Errorf("build: %w", err)
+		}
+		defer root.Close()
+		ds.Open = func(ctx context.Context, path string) (io.ReadCloser, error) {
+			f, err := openRegular(root.OpenFile, path)
 			if err != nil && b.overlay != nil {
 				return b.openParents(ctx, path)
 			}
 			return f, err
-		},
+		}
 	}
 	b.extraction.contexts, b.extraction.warnings, err = b.extraction.set.Prepare(ctx, ds)
 	return err
@@ -104,8 +101,8 @@ func (b *build) prepare(ctx context.Context, listing *scan.Listing) error {
 
 // openRegular opens a regular file, and waits for nobody at a pipe that took
 // its place.
-func openRegular(root *os.Root, path string) (io.ReadCloser, error) {
-	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+func openRegular(open func(string, int, os.FileMode) (*os.File, error), path string) (io.ReadCloser, error) {
+	f, err := open(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ type Dataset struct {
 	// Paths yields the paths of all regular files, in byte order. It may be
 	// called again.
 	Paths func(ctx context.Context) iter.Seq2[string, error]
-	// Open opens one of them.
+	// Open opens one of them, until Prepare returns.
 	Open func(ctx context.Context, path string) (io.ReadCloser, error)
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/data-containers/cdb/internal/catalog"
 )
 
 // lines counts lines, as a stream; head and tail say how long they are.
@@ -226,6 +228,27 @@ func TestParseMeta(t *testing.T) {
 			t.Errorf("%.20q: %s", bad, m.AppendJSON(nil))
 		}
 	}
+}
+
+// What is read from an external extractor is written as it was read.
+func FuzzParseMeta(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a": [1, -0.5e3, {"b": null}], "c": "\ud83d\ude00\udcff", "a": true}`, `{"":{}}`, `{"a":`, "{\"\xff\": \"\x7f\"}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := ParseMeta(text)
+		if err != nil {
+			return
+		}
+		once := m.AppendJSON(nil)
+		if !catalog.ValidJSON(string(once)) {
+			t.Fatalf("%q became %q", text, once)
+		}
+		again, err := ParseMeta(once)
+		if err != nil || !bytes.Equal(again.AppendJSON(nil), once) {
+			t.Fatalf("%q became %q, then %q: %v", text, once, again.AppendJSON(nil), err)
+		}
+	})
 }
 
 // testContext knows of one file.

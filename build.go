@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -56,7 +57,16 @@ type BuildOptions struct {
 	Volume      bool             // declare the data folder a volume
 	Preserve    bool             // keep owners, modes, nanoseconds, attributes
 	NoText      bool             // leave out the full-text index
-	Epoch       time.Time        // SOURCE_DATE_EPOCH, if not zero
+	// Extract selects what is extracted from files: names of formats and
+	// contexts, "mime", "default", "all", "basic" for nothing beyond size and
+	// digest, "-NAME" to drop one, each or several with commas between them.
+	// The default is "default". GPS and Identifying let formats tell where a
+	// picture was taken, and who is in a medical file.
+	Extract          []string
+	GPS, Identifying bool
+	// Extractors are asked about every file, too.
+	Extractors []extract.External
+	Epoch      time.Time // SOURCE_DATE_EPOCH, if not zero
 	// Parent is the image that this is to be a version of; default is the
 	// newest with the same name in the local store, if the image goes there.
 	Parent   string
@@ -87,6 +97,11 @@ type BuildResult struct {
 	// Unchanged says that nothing differs from the parent, so this is it.
 	Unchanged bool
 	Skipped   []scan.Skip
+	// Warnings counts the files of the image whose metadata is not all it
+	// could be; their key extract.warnings says why. DatasetWarnings are about
+	// the dataset as a whole, in this build.
+	Warnings        int64
+	DatasetWarnings []error
 }
 
 // Build makes a data container of src, a folder or a single file, in one
@@ -124,6 +139,9 @@ func (b *build) toTarget(ctx context.Context) (*BuildResult, error) {
 	}
 	name, tag := "", ""
 	var err error
+	if err := b.chooseSet(); err != nil {
+		return nil, err
+	}
 	if b.opts.Name != "" {
 		if name, tag, err = store.ParseName(b.opts.Name); err != nil {
 			return nil, err
@@ -202,6 +220,8 @@ type build struct {
 	most    int64     // bytes of tar stream of a pack; 0 for any
 	mu      sync.Mutex
 	skipped []scan.Skip
+
+	extraction extraction
 }
 
 func (b *build) run(ctx context.Context) (*BuildResult, error) {
@@ -230,6 +250,9 @@ func (b *build) scanAndAssemble(ctx context.Context) (*BuildResult, error) {
 
 // assemble makes the image of a listing.
 func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResult, error) {
+	if err := b.chooseSet(); err != nil {
+		return nil, err
+	}
 	totals := listing.Totals()
 	b.newest = totals.Newest
 	b.opts.Progress.setTotal(totals.Files, totals.Bytes)
@@ -245,6 +268,9 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 			return nil, err
 		}
 		return b.keepParent(ctx)
+	}
+	if err := b.prepare(ctx, listing); err != nil {
+		return nil, err
 	}
 	b.opts.Progress.setPhase("pack")
 	cat, err := b.beginCatalog(ctx)
@@ -263,6 +289,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		result, err = b.finish(ctx, cat, b.dataset(b.newest), layers)
 	}
 	if err == nil {
+		result.DatasetWarnings = b.extraction.warnings
 		memory.commit(result.Digest)
 	}
 	return result, err
@@ -285,7 +312,7 @@ func (b *build) finish(ctx context.Context, cat *catalog.Writer, words catalog.D
 	b.opts.Progress.setPhase("publish")
 	result, err := b.publish(ctx, ds, layers)
 	if err == nil {
-		result.Parent = version.Parent
+		result.Parent, result.Warnings = version.Parent, cat.MetricFiles(extract.WarningsKey)
 	}
 	return result, err
 }
@@ -348,6 +375,7 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 		Labels:      maps.Clone(b.opts.Labels),
 		Created:     created.UTC().Truncate(time.Second),
 		Generator:   "cdb " + Version,
+		Extract:     b.extraction.record,
 	}
 	if b.parent != nil {
 		inherit(&ds, b.parent.Catalog().Dataset())
@@ -386,6 +414,7 @@ func (b *build) pack(ctx context.Context, listing *scan.Listing, memory *memory,
 	p := &packer{
 		packWriter: &packWriter{ctx: ctx, opts: &b.opts, target: b.target, id: 1},
 		skip:       b.skip,
+		contexts:   b.extraction.contexts,
 		memory:     memory,
 		starts:     plan.Starts,
 	}
@@ -430,9 +459,11 @@ func (b *build) runStages(ctx context.Context, listing *scan.Listing, cat *catal
 		}
 	}
 	merger.overlay = b.overlay
+	merger.reread = b.parent != nil && b.parent.Catalog().Dataset().Extract != b.extraction.record
 	g, ctx := errgroup.WithContext(ctx)
 	rows := make(chan row, 1024)
 	p.rows, p.reader = rows, newReader(listing, merger, b.opts.Workers)
+	p.reader.extraction = &b.extraction
 	p.reader.start(ctx, g)
 	g.Go(func() error {
 		defer close(rows)

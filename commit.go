@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -18,7 +19,7 @@ import (
 )
 
 // CommitOptions say what [Commit] makes a new version of. Prefix, Preserve,
-// NoText and Volume are those of the parent whatever is given; the compression
+// NoText, Volume and what is extracted are those of the parent whatever is given; the compression
 // and, as in [Build], what is said of the dataset are the parent's unless
 // something else is given.
 type CommitOptions struct {
@@ -45,10 +46,12 @@ func Commit(ctx context.Context, src string, opts CommitOptions) (*BuildResult, 
 	}
 	b := &build{opts: opts.BuildOptions, src: src, parent: parent}
 	b.inherit()
+	b.useSet(extract.ParseSet(parent.Catalog().Dataset().Extract))
 	upper, err := b.isUpper(ctx, opts)
 	if err == nil && upper {
 		// What is remembered of a folder is for complete ones.
 		b.overlay, b.opts.Cache = newOverlay(), ""
+		b.extraction.record = parent.Catalog().Dataset().Extract
 		b.src, err = b.upperData(ctx, opts.Root)
 	}
 	if err != nil {

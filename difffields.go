@@ -38,6 +38,7 @@ func datasetFields(a, b *catalog.Dataset) []Field {
 		{"title", a.Title, b.Title},
 		{"description", a.Description, b.Description},
 		{"license", a.License, b.License},
+		{"extract", a.Extract, b.Extract},
 		{"version", a.Version, b.Version},
 		{"author", a.Author, b.Author},
 		{"prefix", a.Prefix, b.Prefix},

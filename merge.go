@@ -32,6 +32,7 @@ type merger struct {
 	adopted  map[int64]*adoption
 	run      *adoption // that the current item lies in
 	overlay  *overlay  // nil unless the listing is one of changes
+	reread   bool      // all files are read, as the parent's metadata is another
 }
 
 // An adoption is a pack of an earlier build that this build would make again.
@@ -134,7 +135,7 @@ func (m *merger) known(it *readItem) bool {
 	}
 	r, ok := m.cursor.Find(&it.Entry, it.Stat())
 	it.state = state{it.Stat(), ok}
-	return ok && r.SHA256 == it.old.SHA256
+	return ok && !m.reread && r.SHA256 == it.old.SHA256
 }
 
 // same says if old has all attributes of e.

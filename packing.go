@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/tree"
@@ -19,6 +20,8 @@ type packer struct {
 	rows   chan<- row
 	skip   func(scan.Skip) error // says if the build goes on
 	memory *memory               // of what was packed, for the next build
+
+	contexts *extract.Contextual
 
 	starts []int64 // ordinals at which packs begin, those passed left out
 	limit  int64   // bytes of tar stream at which a pack ends; 0 for none
@@ -134,7 +137,7 @@ func (p *packer) small(ctx context.Context, it *readItem) error {
 	if it.unchanged(&it.entry, it.sum, p.reader.merger) {
 		return p.kept(ctx, it)
 	}
-	e := &catalog.Entry{Entry: it.entry, SHA256: it.sum}
+	e := &catalog.Entry{Entry: it.entry, SHA256: it.sum, Meta: p.contexts.Attach(it.Path, it.meta)}
 	if err := p.begin(ctx, e); err != nil {
 		return err
 	}
@@ -150,15 +153,40 @@ func (it *readItem) unchanged(e *tree.Entry, sum [32]byte, m *merger) bool {
 	return it.old != nil && it.old.SHA256 == sum && m.same(it.old, e)
 }
 
-// kept takes over the row of the parent.
+// kept takes over the row of the parent, with what is known of the file now.
 func (p *packer) kept(ctx context.Context, it *readItem) error {
+	e := it.old
 	if it.Type == tree.File {
-		p.remember(it, it.old)
+		if it.fresh {
+			e = p.describe(e, it.meta)
+		} else {
+			e = p.describe(e, e.Meta)
+		}
+		p.remember(it, e)
 		p.opts.Progress.addFile()
-		p.opts.Progress.addBytes(it.old.Size)
+		p.opts.Progress.addBytes(e.Size)
 	}
-	p.memory.add(it, it.old, 0)
-	return p.send(ctx, row{op: rowKeep, entry: it.old})
+	p.memory.add(it, e, 0)
+	return p.take(ctx, it.old, e)
+}
+
+// describe returns the row e of a file with this metadata, and that of its
+// context.
+func (p *packer) describe(e *catalog.Entry, meta string) *catalog.Entry {
+	if meta = p.contexts.Attach(e.Path, meta); meta == e.Meta {
+		return e
+	}
+	described := *e
+	described.Meta = meta
+	return &described
+}
+
+// take sends a row of the parent on, or what has become of it.
+func (p *packer) take(ctx context.Context, old, e *catalog.Entry) error {
+	if e != old {
+		return p.send(ctx, row{op: rowReplace, old: old, entry: e})
+	}
+	return p.send(ctx, row{op: rowKeep, entry: old})
 }
 
 // stay takes over a row of the parent that the changes do not touch.
@@ -167,10 +195,11 @@ func (p *packer) stay(ctx context.Context, it *readItem) error {
 	if it.stay.Type == tree.Dir {
 		p.push(it.stay.Entry)
 	}
-	if it.stay != it.old {
-		return p.send(ctx, row{op: rowReplace, old: it.old, entry: it.stay})
+	e := it.stay
+	if e.Type == tree.File {
+		e = p.describe(e, e.Meta)
 	}
-	return p.send(ctx, row{op: rowKeep, entry: it.old})
+	return p.take(ctx, it.old, e)
 }
 
 // adopted takes over the row of a pack that an earlier build finished.
@@ -178,7 +207,10 @@ func (p *packer) adopted(ctx context.Context, it *readItem) error {
 	if a := p.reader.merger.adopted[it.ordinal]; a != nil {
 		p.adopting = a
 	}
-	e := &catalog.Entry{Entry: it.Entry, SHA256: it.adopt.SHA256, Pack: p.id, Offset: it.adopt.Offset}
+	e := &catalog.Entry{Entry: it.Entry, SHA256: it.adopt.SHA256, Pack: p.id, Offset: it.adopt.Offset, Meta: it.adopt.Meta}
+	if it.Type == tree.File {
+		e = p.describe(e, e.Meta)
+	}
 	if it.Type == tree.Dir {
 		p.push(it.Entry)
 	}
@@ -214,6 +246,7 @@ func (p *packer) link(ctx context.Context, it *readItem) error {
 	switch {
 	case l == nil:
 	case it.old != nil && p.reader.merger.same(it.old, &it.Entry) && it.old.Pack == l.entry.Pack && it.old.Offset == l.entry.Offset:
+		it.meta, it.fresh = l.entry.Meta, true
 		return p.kept(ctx, it)
 	case p.pack != nil && l.entry.Pack == p.id:
 		e := *l.entry
@@ -222,7 +255,7 @@ func (p *packer) link(ctx context.Context, it *readItem) error {
 			return err
 		}
 		e.Offset = l.entry.Offset
-		return p.add(ctx, it, &e)
+		return p.add(ctx, it, p.describe(&e, e.Meta))
 	}
 	it.Link = ""
 	err := p.large(ctx, it, nil)
@@ -233,6 +266,16 @@ func (p *packer) link(ctx context.Context, it *readItem) error {
 // large packs a file that comes in chunks; without chunks it is read here and
 // now. A file that changes meanwhile is taken back and read again.
 func (p *packer) large(ctx context.Context, it *readItem, chunks <-chan chunk) error {
+	if it.old != nil && p.reader.merger.same(it.old, &it.Entry) {
+		same, err := p.compare(ctx, it, chunks)
+		switch {
+		case err != nil:
+			return err
+		case same:
+			return p.kept(ctx, it)
+		}
+		chunks = nil
+	}
 	if err := p.open(ctx); err != nil {
 		return err
 	}
@@ -267,6 +310,31 @@ func (p *packer) large(ctx context.Context, it *readItem, chunks <-chan chunk) e
 	return p.skipped(it, errChanged)
 }
 
+// compare reads a file that looks as it did when the parent was made, and says
+// if its bytes are the same. As it most likely is so, they are not packed.
+func (p *packer) compare(ctx context.Context, it *readItem, chunks <-chan chunk) (same bool, err error) {
+	if chunks == nil {
+		chunks = p.readNow(ctx, it)
+	}
+	var opened *tree.Entry
+	read := int64(0)
+	for c := range chunks {
+		switch {
+		case c.entry != nil:
+			opened, it.state = c.entry, c.state
+		case c.sum != nil:
+			opened.Link = ""
+			it.meta, it.fresh = c.meta, true
+			same = it.unchanged(opened, *c.sum, p.reader.merger)
+		}
+		read += int64(len(c.data))
+		p.opts.Progress.addBytes(int64(len(c.data)))
+		p.reader.recycle(c.buf)
+	}
+	p.opts.Progress.addBytes(-read) // it counts when it is kept or packed
+	return same, ctx.Err()
+}
+
 // readNow reads a file in a goroutine that ends with its chunks, or ctx.
 func (p *packer) readNow(ctx context.Context, it *readItem) <-chan chunk {
 	c := make(chan chunk, 2)
@@ -291,7 +359,8 @@ func (p *packer) stream(ctx context.Context, it *readItem, chunks <-chan chunk) 
 			it.state = c.state
 			err = p.begin(ctx, e)
 		case c.sum != nil:
-			e.SHA256 = *c.sum
+			it.meta, it.fresh = c.meta, true
+			e.SHA256, e.Meta = *c.sum, p.contexts.Attach(it.Path, c.meta)
 			return e, nil, err
 		case err == nil && bad == nil:
 			_, err = p.pack.Write(c.data)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
@@ -46,8 +45,10 @@ type readItem struct {
 	state   state
 	sum     [sha256.Size]byte
 	data    []byte
-	err     error // why the file could not be read
-	late    bool  // it outgrew its batch and has not been read
+	err     error  // why the file could not be read
+	fresh   bool   // meta was extracted by this build
+	meta    string // without contexts
+	late    bool   // it outgrew its batch and has not been read
 }
 
 // wanted says if the bytes of the item must be read.
@@ -72,27 +73,31 @@ type chunk struct {
 	data  []byte
 	buf   []byte             // to be given back
 	sum   *[sha256.Size]byte // in the last
+	meta  string             // in the last
 	err   error              // in the last
 }
 
 // A reader is the reading stage of one build.
 type reader struct {
-	listing *scan.Listing
-	merger  *merger
-	workers int
-	ordered chan *batch // to the packer
-	work    chan *batch // to the workers
-	bufs    chan []byte // free buffers
+	listing    *scan.Listing
+	merger     *merger
+	extraction *extraction
+	workers    int
+	ordered    chan *batch // to the packer
+	work       chan *batch // to the workers
+	bufs       chan []byte // free buffers
 }
 
 func newReader(l *scan.Listing, m *merger, workers int) *reader {
 	return &reader{
 		listing: l,
 		merger:  m,
-		workers: workers,
-		ordered: make(chan *batch, 2*workers),
-		work:    make(chan *batch, 2*workers),
-		bufs:    make(chan []byte, 8*workers+8),
+
+		extraction: &extraction{},
+		workers:    workers,
+		ordered:    make(chan *batch, 2*workers),
+		work:       make(chan *batch, 2*workers),
+		bufs:       make(chan []byte, 8*workers+8),
 	}
 }
 
@@ -210,6 +215,9 @@ func (r *reader) readBatches(ctx context.Context) error {
 			it := &b.items[i]
 			if it.wanted() {
 				it.readSmall(rest)
+				if it.err == nil && !it.late {
+					it.meta, it.fresh = r.extraction.file(ctx, it.Path, it.data), true
+				}
 				rest = rest[len(it.data):]
 			}
 		}
@@ -340,8 +348,10 @@ func (r *reader) readLarge(ctx context.Context, it *scan.Item, out chan<- chunk)
 		return err
 	}
 	sum := sha256.New()
+	job := r.extraction.begin(it.Path, e.Size)
+	defer job.Close()
 	for left := e.Size; left > 0; {
-		c, err := r.readChunk(f, sum, left)
+		c, err := r.readChunk(f, io.MultiWriter(sum, job), left)
 		if err != nil {
 			return send(chunk{err: err})
 		}
@@ -350,13 +360,13 @@ func (r *reader) readLarge(ctx context.Context, it *scan.Item, out chan<- chunk)
 			return err
 		}
 	}
+	last := chunk{sum: new([sha256.Size]byte), meta: job.Finish(ctx).Meta}
 	if changed, err := f.Changed(); err != nil || changed {
 		if err == nil {
 			err = errChanged
 		}
 		return send(chunk{err: err})
 	}
-	last := chunk{sum: new([sha256.Size]byte)}
 	sum.Sum(last.sum[:0])
 	if !showsChanges(f.Stat(), start) {
 		if err := r.compareAgain(ctx, it, *last.sum); err != nil {
@@ -396,7 +406,7 @@ func (r *reader) compareAgain(ctx context.Context, it *scan.Item, want [sha256.S
 	return nil
 }
 
-func (r *reader) readChunk(f *scan.File, sum hash.Hash, left int64) (chunk, error) {
+func (r *reader) readChunk(f *scan.File, to io.Writer, left int64) (chunk, error) {
 	buf := r.buffer()
 	n, err := readFull(f, buf[:min(left, int64(len(buf)))])
 	if err == nil && n == 0 {
@@ -406,6 +416,6 @@ func (r *reader) readChunk(f *scan.File, sum hash.Hash, left int64) (chunk, erro
 		r.recycle(buf)
 		return chunk{}, err
 	}
-	sum.Write(buf[:n])
+	to.Write(buf[:n]) // neither digests nor jobs fail
 	return chunk{data: buf[:n], buf: buf}, nil
 }

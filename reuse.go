@@ -40,7 +40,7 @@ func (b *build) openMemory() *memory {
 	dir = filepath.Join(dir, "changes")
 	sum := sha256.Sum256([]byte(src))
 	key := hex.EncodeToString(sum[:16])
-	options := fmt.Sprintf("%s %q %s %t", Version, b.opts.Prefix, b.opts.Compression, b.opts.Preserve)
+	options := fmt.Sprintf("%s %q %s %t %q", Version, b.opts.Prefix, b.opts.Compression, b.opts.Preserve, b.extraction.record)
 	if !b.opts.Rehash {
 		if m.snapshot, err = scan.OpenSnapshot(dir, key, options); err != nil {
 			m.snapshot = nil
@@ -83,6 +83,9 @@ func (m *memory) add(it *readItem, e *catalog.Entry, ordinal int) {
 	r := scan.Record{Entry: e.Entry, Stat: it.state.stat, Settled: it.state.settled, Pack: ordinal, Offset: e.Offset}
 	if e.Type == tree.File {
 		r.SHA256 = e.SHA256
+	}
+	if ordinal != 0 { // for who adopts the pack
+		r.Meta = e.Meta
 	}
 	if e.Type != tree.File || e.Link != "" {
 		r.Stat, r.Settled = it.Stat(), true

@@ -154,7 +154,7 @@ func (b *build) isParent(cat *catalog.Writer) bool {
 func (b *build) sameWords(ds catalog.Dataset) bool {
 	old := b.parent.Catalog().Dataset()
 	return old.Title == ds.Title && old.Description == ds.Description && old.License == ds.License && old.Version == ds.Version &&
-		old.Author == ds.Author && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && maps.Equal(old.Labels, ds.Labels)
+		old.Author == ds.Author && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && old.Extract == ds.Extract && maps.Equal(old.Labels, ds.Labels)
 }
 
 // sameProgram says if the parent has the architectures, the entrypoints, the
@@ -196,6 +196,9 @@ func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 		if _, err := pack.CompressionOf(blob.MediaType); err == nil { // a layer
 			result.Size += blob.Size
 		}
+	}
+	if result.Warnings, err = warned(ctx, b.parent.Catalog()); err != nil {
+		return nil, err
 	}
 	result.Ref = copied.Ref
 	return result, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/tree"
@@ -379,6 +380,7 @@ func TestResume(t *testing.T) {
 	time.Sleep(2200 * time.Millisecond) // until the times of change are settled
 	opts := storeOptions(t, "set")
 	opts.Compression = pack.None
+	opts.Extractors = []extract.External{new(firstByte)}
 	opts.Progress = &Progress{}
 	fail := errors.New("interrupted")
 	broken := opts
@@ -400,6 +402,9 @@ func TestResume(t *testing.T) {
 	}
 	if n := opts.Progress.Sample().Bytes; n > 0 {
 		t.Errorf("%d bytes were read again", n)
+	}
+	if got := metaOf(t, res.Ref, opts.Places)["07"]; !strings.HasPrefix(got, `{"first.byte": `) {
+		t.Errorf("metadata of a pack that was found again: %q", got)
 	}
 	if res.Digest != want.Digest {
 		t.Errorf("digest %s, of an uninterrupted build %s", res.Digest, want.Digest)

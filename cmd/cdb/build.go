@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/ui"
@@ -56,6 +57,15 @@ of it: files that did not change since the last build are not read again, and
 only what changed is packed and added on top. Title, description, licence,
 author and labels stay if they are not given. --no-parent builds from nothing.
 
+What formats of files say of themselves, such as the rows of a table or the size
+of a picture, becomes their metadata, under keys that begin with the name of the
+format; "cdb query" finds files by it. --extract says which formats, as a list of
+names, "default", "all", or "basic" for nothing beyond size and digest; -NAME
+drops one. Damage in a file is a warning in its key extract.warnings and fails
+nothing. Where pictures were taken, and names in medical files, are told only
+with --gps and --identifying. If a later build extracts something else, files are
+read again for it, but not packed again.
+
 The same data gives the same digest, wherever and whenever it is built. (A new
 version depends on its parent too.) What
 cannot be read, and sockets, devices and pipes, is named and left out, and the
@@ -67,6 +77,7 @@ the data, in the syntax of .gitignore.`,
   cdb build measurements.csv -o docker-daemon:measurements --label lab=12
   cdb build photos -t photos:2025 -m "those of May"
   cdb build photos -t ghcr.io/lab/photos:2025 --push --no-store
+  cdb build photos -t photos --extract default,-mime --gps
   SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
 		Args:              arguments(1, 1, "one SRC, a folder or a file"),
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
@@ -78,6 +89,7 @@ the data, in the syntax of .gitignore.`,
 	for flag, values := range map[string][]string{
 		"compression": {"gzip", "zstd", "none"},
 		"arch":        architectures(),
+		"extract":     append([]string{"default", "basic", "all"}, extract.Names()...),
 	} {
 		// The flags were just defined.
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -92,6 +104,9 @@ func (b *buildRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Volume, "volume", false, "declare the data folder a volume (Docker copies it at each run)")
 	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
 	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
+	f.StringSliceVar(&o.Extract, "extract", []string{"default"}, "what to extract from files: a `LIST` of formats, default, all, basic, -NAME; may be repeated")
+	f.BoolVar(&o.GPS, "gps", false, "extract where pictures were taken")
+	f.BoolVar(&o.Identifying, "identifying", false, "extract what identifies people in medical files")
 	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
 	f.BoolVar(&o.Push, "push", false, "send the image to the registry that its name begins with, while it is being built")
 	f.BoolVar(&o.NoStore, "no-store", false, "with --push: not into the local store too")
@@ -167,6 +182,9 @@ func (b *buildRun) complete() error {
 		if o.Compression, err = pack.ParseCompression(b.compression); err != nil {
 			return usageError(err.Error())
 		}
+	}
+	if _, err := extract.NewSet(o.Extract, extract.Options{}); err != nil {
+		return usagef("build: %v", err)
 	}
 	if o.Labels, err = parseLabels(b.labels); err != nil {
 		return err
@@ -268,6 +286,13 @@ func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
 	if n := len(r.Skipped); n > 0 {
 		b.talk.Warn("%s left out; --strict makes that an error", ui.Plural(int64(n), "input"))
 	}
+	for _, err := range r.DatasetWarnings {
+		b.talk.Warn("%v", err)
+	}
+	if r.Warnings > 0 {
+		b.talk.Warn("%s with warnings about their metadata, see -metric %s, or -where \"%[2]s IS NOT NULL\"",
+			ui.Plural(r.Warnings, "file"), extract.WarningsKey)
+	}
 }
 
 // A buildJSON is what --json prints.
@@ -284,6 +309,7 @@ type buildJSON struct {
 	Parent        string     `json:"parent,omitempty"`
 	Unchanged     bool       `json:"unchanged"`
 	Skipped       []skipJSON `json:"skipped"`
+	Warnings      int64      `json:"warnings"` // files with extract.warnings
 	Seconds       float64    `json:"seconds"`
 }
 
@@ -297,7 +323,7 @@ func newBuildJSON(r *cdb.BuildResult, seconds float64) buildJSON {
 	out := buildJSON{
 		Ref: r.Ref, Digest: r.Digest, DatasetDigest: ds.Digest,
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs,
-		Packs: r.Packs, Size: r.Size, Parent: r.Parent, Unchanged: r.Unchanged, Skipped: []skipJSON{}, Seconds: seconds,
+		Packs: r.Packs, Size: r.Size, Parent: r.Parent, Unchanged: r.Unchanged, Skipped: []skipJSON{}, Warnings: r.Warnings, Seconds: seconds,
 	}
 	for _, s := range r.Skipped {
 		out.Skipped = append(out.Skipped, newSkipJSON(s))

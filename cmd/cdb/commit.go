@@ -39,8 +39,8 @@ Files .cdbignore have no effect on CHANGES, --exclude leaves the parent's.
 If the overlay's lower folder was the root of the image, say --root: the changes
 of the data are those below the prefix, and what lies elsewhere is not looked at.
 
-Title, labels, prefix, compression and the like are the parent's, unless flags
-say something else where they can.`,
+Title, labels, prefix, compression, what is extracted and the like are the
+parent's, unless flags say something else where they can.`,
 		Example: `  cdb export photos:v1 -o lower
   mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
   cdb commit upper -t photos:v2 --parent photos:v1 -m "Crop the cat"

@@ -58,6 +58,7 @@ type infoJSON struct {
 	Author        string            `json:"author"`
 	Created       string            `json:"created"`
 	Generator     string            `json:"generator"`
+	Extract       string            `json:"extract"` // as in the catalog
 	Prefix        string            `json:"prefix"`
 	Preserved     bool              `json:"preserved"`
 	FullText      bool              `json:"fullText"`
@@ -94,7 +95,7 @@ func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
 	info := &infoJSON{
 		Ref: c.Ref, Digest: c.Image.Root.Digest.String(), DatasetDigest: ds.Digest,
 		Title: ds.Title, Description: ds.Description, License: ds.License, Version: ds.Version, Author: ds.Author,
-		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator,
+		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator, Extract: ds.Extract,
 		Prefix: ds.Prefix, Preserved: ds.Preserved, FullText: c.Catalog().HasText(),
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs, Packs: len(packs),
 		Labels: ds.Labels,
@@ -131,6 +132,7 @@ func (i *infoJSON) table() [][]string {
 		{"Licence:", i.License},
 		{"Created:", i.Created},
 		{"Generator:", i.Generator},
+		{"Extracted:", strings.ReplaceAll(i.Extract, ",", ", ")},
 		{"Folder:", i.Prefix},
 		{"Files:", ui.Count(i.Files)},
 		{"Folders:", ui.Count(i.Dirs)},

@@ -26,6 +26,9 @@ type Dataset struct {
 	Preserved bool
 	// Generator names the program that wrote the catalog.
 	Generator string
+	// Extract names what metadata was extracted by, with versions, such as
+	// "csv@1,mime@1"; "" for nothing beyond size and digest.
+	Extract string
 
 	// The rest is counted by the Writer.
 
@@ -57,6 +60,7 @@ func (ds *Dataset) pairs() map[string]string {
 		"prefix":      ds.Prefix,
 		"preserved":   strconv.FormatBool(ds.Preserved),
 		"generator":   ds.Generator,
+		"extract":     ds.Extract,
 		"files":       strconv.FormatInt(ds.Files, 10),
 		"dirs":        strconv.FormatInt(ds.Dirs, 10),
 		"links":       strconv.FormatInt(ds.Links, 10),
@@ -90,6 +94,7 @@ func parseDataset(kv map[string]string) (*Dataset, error) {
 		Preserved:   kv["preserved"] == "true",
 		Mixed:       kv["mixed"] == "true",
 		Generator:   kv["generator"],
+		Extract:     kv["extract"],
 		Digest:      kv["digest"],
 		Labels:      map[string]string{},
 	}

@@ -2,10 +2,7 @@ package catalog
 
 import (
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/data-containers/cdb/internal/tree"
@@ -72,25 +69,4 @@ func AppendString(b []byte, s string) []byte {
 		i += n
 	}
 	return append(b, '"')
-}
-
-// objectKeys returns the top-level keys of a JSON object.
-func objectKeys(obj string) ([]string, error) {
-	dec := json.NewDecoder(strings.NewReader(obj))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.Join(errors.New("not a JSON object"), err)
-	}
-	var keys []string
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, t.(string))
-		var skip json.RawMessage
-		if err := dec.Decode(&skip); err != nil {
-			return nil, err
-		}
-	}
-	return keys, nil
 }

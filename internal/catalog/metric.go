@@ -43,7 +43,53 @@ func (e *Entry) metric(name string) value {
 	case name == "size" || name == "sha256":
 		return value{}
 	}
-	return parseValue(member(e.Meta, name))
+	return parseValue(lookup(e.Meta, name, 1))
+}
+
+// Limits of what is a metric: how deep in objects, how many in a catalog, and
+// the length of a name in bytes.
+const (
+	maxMetricDepth = 8
+	maxMetrics     = 10_000
+	maxMetricName  = 1000
+)
+
+// lookup returns the JSON text of what is called name in object obj, or "":
+// the member of that name or, where dots in it can be taken for steps, the
+// member of a member.
+func lookup(obj, name string, depth int) string {
+	if v := member(obj, name); v != "" || depth == maxMetricDepth {
+		return v
+	}
+	for i := range len(name) {
+		if name[i] != '.' {
+			continue
+		}
+		if inner := member(obj, name[:i]); inner != "" && inner[0] == '{' {
+			if v := lookup(inner, name[i+1:], depth+1); v != "" {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// appendMetrics appends the names of the metrics in object obj: its keys, each
+// with prefix before it, and behind a dot those of the objects in it. It
+// reports whether obj is an object.
+func appendMetrics(names []string, obj, prefix string, depth int) ([]string, bool) {
+	ok := members(obj, func(key, value string) bool {
+		name := prefix + key
+		if len(name) > maxMetricName {
+			return true
+		}
+		names = append(names, name)
+		if value[0] == '{' && depth < maxMetricDepth {
+			names, _ = appendMetrics(names, value, name+".", depth+1)
+		}
+		return true
+	})
+	return names, ok
 }
 
 // Value returns what e has for the metric called name as plain text: strings

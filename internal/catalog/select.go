@@ -25,7 +25,7 @@ type Query struct {
 	// ends in a star stands for all words that begin so.
 	Text string
 	// Where keeps files for which this SQL expression over the columns of
-	// view files is true.
+	// view files, and over metrics, is true.
 	Where string
 	// Search keeps files whose value of Metric contains it. Null and
 	// nothing contain no text.
@@ -59,6 +59,15 @@ func (db *DB) HasMetric(ctx context.Context, name string) (bool, error) {
 		return true, nil
 	}
 	return db.exists(ctx, "SELECT 1 FROM metric WHERE name = ?", name)
+}
+
+// MetricFiles returns how many files and links have a metric.
+func (db *DB) MetricFiles(ctx context.Context, name string) (n int64, err error) {
+	err = db.each(ctx, "SELECT files FROM metric WHERE name = ?", []string{name}, func(s *sqlite.Stmt) (bool, error) {
+		n = s.ColumnInt64(0)
+		return false, nil
+	})
+	return n, queryError(ctx, "read catalog "+db.name, err)
 }
 
 func (db *DB) exists(ctx context.Context, query string, args ...string) (bool, error) {
@@ -137,7 +146,8 @@ func (db *DB) selection(ctx context.Context, q *Query) (*selection, error) {
 		conds = append(conds, "files.type <> 'd'")
 	} else {
 		s.watch = newStopwatch(ctx, q.Timeout)
-		if err := db.checkWhere(ctx, q.Where); err != nil {
+		where, err := db.checkWhere(ctx, q.Where)
+		if err != nil {
 			return s, err
 		}
 		// Only the names of the view may be in sight of the expression.
@@ -146,7 +156,7 @@ func (db *DB) selection(ctx context.Context, q *Query) (*selection, error) {
 			inner = append(inner, c+` AS "entry `+c+`"`)
 		}
 		s.from = " FROM files CROSS JOIN (SELECT " + strings.Join(inner, ", ") + ` FROM entry) ON "entry id" = files.id`
-		conds = append(conds, "(\n"+q.Where+"\n)")
+		conds = append(conds, "(\n"+where+"\n)")
 	}
 	if q.Get != "" {
 		exact, err := db.exists(ctx, "SELECT 1 FROM entry WHERE path = ? AND type <> 'd'", q.Get)

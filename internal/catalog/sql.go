@@ -67,7 +67,8 @@ type Rows struct {
 }
 
 // SQL runs one statement that reads and does nothing else: SELECT, VALUES,
-// WITH or EXPLAIN over the tables and views of the catalog.
+// WITH or EXPLAIN over the tables and views of the catalog. Names that are no
+// columns but metrics stand for their values, wherever there is a column meta.
 func (db *DB) SQL(ctx context.Context, stmt string, opts SQLOptions) (*Rows, error) {
 	if err := checkSQL(stmt); err != nil {
 		return nil, fmt.Errorf("sql: %w", err)
@@ -79,12 +80,18 @@ func (db *DB) SQL(ctx context.Context, stmt string, opts SQLOptions) (*Rows, err
 	r := &Rows{db: db, conn: conn, guard: &guard{}, opts: opts, watch: newStopwatch(ctx, opts.Timeout)}
 	conn.SetInterrupt(r.watch.done)
 	r.watch.start()
-	r.stmt, r.cols, err = r.guard.prepare(conn, stmt)
+	names, err := resolve(ctx, conn, stmt, "", func(stmt string) (err error) {
+		r.stmt, r.cols, err = r.guard.prepare(conn, stmt)
+		return err
+	})
 	r.watch.stop()
 	if err != nil {
-		err = r.error(err)
+		err = r.error(names.originalError(err))
 		r.Close()
 		return nil, err
+	}
+	for i, c := range r.cols {
+		r.cols[i] = names.original(c)
 	}
 	return r, nil
 }
@@ -358,28 +365,37 @@ func (e *inputError) Unwrap() error { return e.err }
 // checkWhere makes sure that expr is one expression. Within a query it stands
 // in parentheses, which it could close; within CASE WHEN it could not. So
 // what is right in both is nothing but an expression.
-func (db *DB) checkWhere(ctx context.Context, expr string) error {
+//
+// It returns the expression with its metrics resolved.
+func (db *DB) checkWhere(ctx context.Context, expr string) (string, error) {
 	if err := checkSQL(expr); err != nil {
-		return &inputError{"where", expr, err}
+		return "", &inputError{"where", expr, err}
 	}
 	conn, err := db.take(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer db.give(conn)
 	defer conn.SetAuthorizer(nil)
-	for _, query := range []string{"SELECT 1 FROM files WHERE (\n" + expr + "\n)", "SELECT CASE WHEN\n" + expr + "\nTHEN 1 END FROM files"} {
+	as, original := expr, plainError
+	for _, around := range [][2]string{{"SELECT 1 FROM files WHERE (\n", "\n)"}, {"SELECT CASE WHEN\n", "\nTHEN 1 END FROM files"}} {
 		g := &guard{}
-		stmt, _, err := g.prepare(conn, query)
+		names, err := resolve(ctx, conn, as, around[0], func(expr string) error {
+			stmt, _, err := g.prepare(conn, around[0]+expr+around[1])
+			if err == nil {
+				stmt.Finalize()
+			}
+			return err
+		})
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return "", ctx.Err()
 		}
 		if err != nil {
-			return &inputError{"where", expr, g.explain(err)}
+			return "", &inputError{"where", expr, g.explain(original(names.originalError(err)))}
 		}
-		stmt.Finalize()
+		as, original = names.text, names.originalError
 	}
-	return nil
+	return as, nil
 }
 
 // A stopwatch closes done when a context ends, or when the time that the

@@ -105,6 +105,7 @@ type Writer struct {
 	group   int64
 	listing hash.Hash
 	metrics map[string]int64
+	names   []string      // of the metrics of a row, to be used again
 	live    map[int]int64 // by pack
 	line    []byte
 	update  bool // it began as a copy
@@ -301,15 +302,27 @@ func (w *Writer) countMetrics(e *Entry, n int64) error {
 	if e.Meta == "" {
 		return nil
 	}
-	keys, err := objectKeys(e.Meta)
-	if err != nil {
-		return fmt.Errorf("catalog metadata of %q: %w", e.Path, err)
+	var ok bool
+	if w.names, ok = appendMetrics(w.names[:0], e.Meta, "", 1); !ok {
+		return fmt.Errorf("catalog metadata of %q: not a JSON object", e.Path)
 	}
-	for _, k := range keys {
-		w.metrics[k] += n
+	// A key with a dot may be called as one that is nested.
+	slices.Sort(w.names)
+	for _, name := range slices.Compact(w.names) {
+		have, known := w.metrics[name]
+		switch {
+		case !known && (n < 0 || len(w.metrics) >= maxMetrics):
+		case have+n <= 0:
+			delete(w.metrics, name)
+		default:
+			w.metrics[name] = have + n
+		}
 	}
 	return nil
 }
+
+// MetricFiles returns how many files and links so far have a metric.
+func (w *Writer) MetricFiles(name string) int64 { return w.metrics[name] }
 
 // appendListing appends the line that sha256sum prints for e.
 func appendListing(b []byte, e *Entry) []byte {

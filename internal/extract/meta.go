@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
 
@@ -15,7 +16,7 @@ type Meta struct {
 }
 
 // Set gives a key its value: a string, bool, int, int64, uint64, float64, a
-// slice of one of these, *Meta or []*Meta. A NaN or an infinity, which JSON
+// slice of one of these, *Meta, []*Meta or []any; nil is null. A NaN or an infinity, which JSON
 // has not, leaves no key. Setting again replaces the value.
 func (m *Meta) Set(key string, value any) {
 	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
@@ -77,6 +78,8 @@ func appendValue(b []byte, value any) []byte {
 		return strconv.AppendUint(b, v, 10)
 	case float64:
 		return appendFloat(b, v)
+	case json.Number: // as ParseMeta found it
+		return append(b, v...)
 	case *Meta:
 		return v.AppendJSON(b)
 	case []string:

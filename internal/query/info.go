@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -65,6 +66,7 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 		str("License", "license", ds.License),
 		str("Created", "created", ds.Created.UTC().Format(time.RFC3339)),
 		str("Generator", "generator", ds.Generator),
+		str("Extracted", "extract", strings.ReplaceAll(ds.Extract, ",", ", ")),
 		str("Prefix", "prefix", ds.Prefix),
 		num("Files", "files", ds.Files),
 		num("Folders", "dirs", ds.Dirs),

@@ -8,14 +8,16 @@ prints each file and its metadata as JSON, in the order of paths.
 
 What to print
   -ls              paths only
-  -metric M        files ordered by metric M (a key of the metadata)
+  -metric M        files ordered by metric M (a key of the metadata, or a
+                   path such as n.x for key x of the object n)
   -metric M -search T
                    path and value of M where the value contains T
   -count           how many files match
   -info            what is known of the dataset as a whole
   -sql STMT        the result of one SQL statement that reads; the view is
                    files (path, name, dir, type, size, sha256, mtime, mode,
-                   link, meta)
+                   link, meta); metrics stand for their values as columns
+                   do: csv.rows, or "odd key" in double quotes
   -cat PATH        the bytes of one file, checked against its digest
 
 Which files
@@ -24,7 +26,7 @@ Which files
   -text WORDS      files with all these words in path or metadata; WORD*
                    finds words that begin so (needs a full-text index)
   -where EXPR      files for which an SQL expression over the columns of
-                   view files is true
+                   view files, and over metrics, is true
 
 Order and amount
   -order M         order by metric M
@@ -58,5 +60,6 @@ Examples
   NAME -metric size -search 1024
   NAME -where "size > 1e6 AND name LIKE '%.nii.gz'" -format csv
   NAME -sql 'SELECT dir, count(*), sum(size) FROM files GROUP BY dir'
+  NAME -where "csv.rows > 100 AND mime.type = 'text/csv'" -count
   NAME -where "type = 'symlink'" -ls -0 | xargs -0 ls -l
 `

@@ -24,6 +24,8 @@ type Record struct {
 	Pack int
 	// Offset is where the content begins in the tar stream of the pack.
 	Offset int64
+	// Meta is the metadata of a packed file, as its catalog has it.
+	Meta string
 }
 
 // A PackRecord is what a snapshot remembers of a finished pack.

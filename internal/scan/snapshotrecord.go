@@ -27,10 +27,11 @@ const (
 	recNlink    // nor is the number of links
 	recOwnTime  // Entry.ModTime is there
 	recFarTimes // times are there in full, not relative to the record before
+	recMeta     // Meta is not empty
 )
 
-// maxExtras is up to which size a record keeps its link and attributes, in
-// bytes.
+// maxExtras is up to which size a record keeps its link, attributes and
+// metadata, in bytes.
 const maxExtras = 16 << 20
 
 // A recordState is what the next record in a block is relative to. It begins
@@ -112,6 +113,7 @@ func (s *recordState) flags(typ byte, r *Record, mtime, ctime, own stamp) uint64
 	set(recDev, r.Stat.Dev != s.dev)
 	set(recMode, r.Mode != s.mode[typ])
 	set(recNlink, r.Stat.Nlink != s.nlink[typ])
+	set(recMeta, r.Meta != "")
 	set(recFarTimes, !mtime.near(s.mtime) || !ctime.near(s.ctime))
 	return f
 }
@@ -185,14 +187,17 @@ func appendRare(b []byte, f uint64, r *Record) []byte {
 			b = appendString(b, r.Xattrs[k])
 		}
 	}
+	if f&recMeta != 0 {
+		b = appendString(b, r.Meta)
+	}
 	return b
 }
 
 // lean returns r, or if it is too large for a block, what is left of it when
-// its link and attributes are dropped. That is not trusted and equals no
+// these are dropped. That is not trusted and equals no
 // entry of a scan.
 func lean(r *Record) *Record {
-	n := len(r.Link)
+	n := len(r.Link) + len(r.Meta)
 	for k, v := range r.Xattrs {
 		n += len(k) + len(v)
 	}
@@ -200,7 +205,7 @@ func lean(r *Record) *Record {
 		return r
 	}
 	l := *r
-	l.Link, l.Xattrs, l.Settled = "", nil, false
+	l.Link, l.Xattrs, l.Meta, l.Settled = "", nil, "", false
 	return &l
 }
 
@@ -334,5 +339,8 @@ func (rr *recordReader) rare(f uint64, typ byte, r *Record) {
 		if len(r.Xattrs) == 0 {
 			d.fail()
 		}
+	}
+	if f&recMeta != 0 {
+		r.Meta = d.string()
 	}
 }

@@ -2,10 +2,8 @@ package catalog
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/data-containers/cdb/internal/tree"
@@ -76,21 +74,13 @@ func AppendString(b []byte, s string) []byte {
 
 // objectKeys returns the top-level keys of a JSON object.
 func objectKeys(obj string) ([]string, error) {
-	dec := json.NewDecoder(strings.NewReader(obj))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.Join(errors.New("not a JSON object"), err)
-	}
 	var keys []string
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, t.(string))
-		var skip json.RawMessage
-		if err := dec.Decode(&skip); err != nil {
-			return nil, err
-		}
+	isObject := ValidJSON(obj) && members(obj, func(name, _ string) bool {
+		keys = append(keys, name)
+		return true
+	})
+	if !isObject {
+		return nil, errors.New("not a JSON object")
 	}
 	return keys, nil
 }

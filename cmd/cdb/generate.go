@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -105,7 +106,7 @@ func (g *generateRun) run(ctx context.Context, src string) error {
 		g.opts.Output, g.opts.Writer = "", g.stdout
 	}
 	var progress cdb.Progress
-	g.opts.Progress, g.opts.Stderr, g.opts.TempDir = &progress, g.stderr, g.places().TempDir
+	g.opts.Progress, g.opts.Stderr, g.opts.TempDir = &progress, g.stderr, os.TempDir()
 	begin := time.Now()
 	stop := g.talk.Progress(func() ui.Sample { return ui.Sample(progress.Sample()) })
 	result, err := cdb.Generate(ctx, src, g.opts)

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -143,11 +144,8 @@ func (g *generation) prepare() error {
 		return fmt.Errorf("generate from %q: %w", g.src, err)
 	}
 	g.single = !fi.IsDir()
-	for _, out := range []string{o.Output, o.Dockerfile} {
-		if out == "" || o.Force {
-			continue
-		}
-		if _, err := os.Lstat(out); err == nil {
+	for _, out := range g.outputs() {
+		if _, err := os.Lstat(out); err == nil && !o.Force {
 			return fmt.Errorf("write %q: it exists, use --force to overwrite", out)
 		}
 	}
@@ -165,6 +163,11 @@ func (g *generation) prepare() error {
 		}
 	}
 	return g.parseTemplate()
+}
+
+// outputs are the files to write.
+func (g *generation) outputs() []string {
+	return slices.DeleteFunc([]string{g.opts.Output, g.opts.Dockerfile}, func(out string) bool { return out == "" })
 }
 
 func (g *generation) parseTemplate() error {
@@ -218,16 +221,12 @@ func generator() string { return "cdb " + Version }
 // describe makes the rows.
 func (g *generation) describe(ctx context.Context) error {
 	g.opts.Progress.setPhase("scan")
-	var outputs []string
-	for _, out := range []string{g.opts.Output, g.opts.Dockerfile} {
-		if out == "" {
-			continue
+	outputs := g.outputs()
+	for i, out := range outputs {
+		var err error
+		if outputs[i], err = filepath.Abs(out); err != nil {
+			return fmt.Errorf("generate: %w", err)
 		}
-		abs, err := filepath.Abs(out)
-		if err != nil {
-			return err
-		}
-		outputs = append(outputs, abs)
 	}
 	listing, err := scan.Open(ctx, g.src, scan.Options{Exclude: g.opts.Exclude, Outputs: outputs, TempDir: g.opts.TempDir})
 	if err != nil {
@@ -245,19 +244,25 @@ func (g *generation) describe(ctx context.Context) error {
 	if g.pool == nil || g.opts.Template != "" {
 		err = digestAll(ctx, listing, g.opts.Workers, g.opts.Progress, g.add)
 	} else {
-		for e, listErr := range listing.Entries() {
-			if err = listErr; err == nil {
-				err = g.add(*e, [sha256.Size]byte{}, nil)
-			}
-			if err != nil {
-				break
-			}
-		}
+		err = g.addUnread(listing)
 	}
 	if err == nil && g.pool != nil {
 		err = g.call(ctx)
 	}
 	return err
+}
+
+// addUnread makes the rows without reading the files.
+func (g *generation) addUnread(listing *scan.Listing) error {
+	for e, err := range listing.Entries() {
+		if err != nil {
+			return err
+		}
+		if err := g.add(*e, [sha256.Size]byte{}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *generation) skip(path string, err error) error {

@@ -2,7 +2,8 @@
 // containers, images with no operating system in them but a folder of data, a
 // catalog that describes it, and a small program that answers questions about
 // it. Each verb is a function with an options struct in and a result out:
-// [Build] makes an image, [Open] reads one.
+// [Build] makes an image, [Open] reads one, [Generate] writes the source of a
+// program that answers without an image.
 //
 // This package is the one place where the stages meet:
 //

@@ -106,6 +106,11 @@ func (b *bench) measureAll(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wanted("generate") {
+		if err := b.measureGenerate(ctx); err != nil {
+			return err
+		}
+	}
 	if b.wanted("ten") && b.tenMillion != "" {
 		if err := b.measureTenMillion(ctx); err != nil {
 			return err

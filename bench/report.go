@@ -17,6 +17,7 @@ type report struct {
 
 	timelines []*timeline
 	ten       *tenResult // nil if not measured
+	generated []*generated
 }
 
 // A corpusResult is how all tools packed one corpus.
@@ -77,6 +78,7 @@ func (r *report) document() string {
 	if r.ten != nil {
 		w.WriteString(r.ten.table())
 	}
+	w.WriteString(r.generateTable())
 	w.WriteString(r.memoryTable())
 	return w.String()
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs, on Debian as root, the container clients that the end-to-end tests speak to.
+# Installs, on Debian as root, the container clients that the end-to-end tests speak to, and Python for functions of
+# users.
 # Does nothing when all are there; asks the package index once when some are missing.
 # Prints a line "client: reason" on stdout for each that cannot be had; the exit code is 0 then too,
 # because the tests of a missing client skip and say so.
@@ -19,6 +20,7 @@ wanted=(
   buildah:buildah
   busybox:busybox-static
   docker-registry:docker-registry
+  python3:python3
 )
 # files that recommended packages would bring: without a policy skopeo and podman refuse to load anything
 policy=/etc/containers/policy.json

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(entrypointsVar, entrypoints)
 			env.Setenv("CDB_STORE", filepath.Join(env.WorkDir, ".store"))
 			env.Setenv("GOARCH", runtime.GOARCH)
+			env.Setenv("GOCACHE", goCache())
 			env.Setenv("ESC", "names/\x1b[31mred")
 			temp := filepath.Join(env.WorkDir, ".temp")
 			env.Setenv("TMPDIR", temp)
@@ -77,6 +78,18 @@ func standIns(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// goCache is where scripts that compile find the standard library compiled.
+func goCache() string {
+	if dir := os.Getenv("GOCACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "go-build")
 }
 
 func condition(cond string) (bool, error) {

@@ -97,6 +97,10 @@ func appendMetrics(names []string, obj, prefix string, depth int) ([]string, boo
 // objects as JSON, and "" for null and for nothing.
 func (e *Entry) Value(name string) string { return e.metric(name).text() }
 
+// AppendSortKey appends bytes that compare as the values of a metric are
+// ordered. raw is a value as JSON text, "" where a file has none.
+func AppendSortKey(b []byte, raw string) []byte { return parseValue(raw).appendKey(b) }
+
 func parseValue(raw string) value {
 	if raw == "" {
 		return value{}

@@ -1,0 +1,4 @@
+package generate
+
+// Rows is how rows are written.
+func Rows(files []File) string { return rows(files) }

@@ -57,7 +57,7 @@ func scienceFormat(f *extract.File, opts extract.Options) *extract.Format {
 		formats = scienceAll
 	}
 	for _, format := range formats {
-		if format.Match(f) {
+		if !format.OnRequest && format.Match(f) {
 			return format
 		}
 	}

@@ -138,6 +138,5 @@ func TestSQLiteTruncated(t *testing.T) {
 
 func FuzzSQLite(f *testing.F) {
 	f.Add(tableDatabase(f, "PRAGMA page_size = 512;\nCREATE TABLE a (x, \"y\" int);\nINSERT INTO a VALUES (1, 2)"))
-	f.Add(tableDatabase(f, someTables)[:8192])
 	f.Fuzz(func(t *testing.T, data []byte) { tableFuzz(t, "x.db", data) })
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Bounds of what is kept of a database while it streams by.
@@ -250,8 +251,12 @@ func (s *sqliteStream) Finish(m *Meta) error {
 	h := s.header
 	m.Set("page_size", h.pageSize)
 	m.Set("pages", int64(s.number))
-	m.Set("encoding", map[uint32]string{2: "utf-16le", 3: "utf-16be"}[h.encoding])
-	if h.encoding < 2 || h.encoding > 3 {
+	switch h.encoding {
+	case 2:
+		m.Set("encoding", "utf-16le")
+	case 3:
+		m.Set("encoding", "utf-16be")
+	default:
 		m.Set("encoding", "utf-8")
 	}
 	if h.userVersion != 0 {
@@ -294,7 +299,7 @@ func (s *sqliteStream) describe(m *Meta, objects []schemaObject) error {
 		case "trigger":
 			triggers++
 		case "table":
-			if len(tables) == maxSQLiteTables || bytes.HasPrefix([]byte(o.name), []byte("sqlite_")) {
+			if len(tables) == maxSQLiteTables || strings.HasPrefix(o.name, "sqlite_") {
 				continue
 			}
 			t := o.describe()

@@ -139,7 +139,10 @@ func (s *yamlStream) begin(indent int, text []byte) {
 		s.root = "object"
 		s.takeKey(text)
 	case text[0] == '{' || text[0] == '[':
-		s.root, s.flowTop = map[byte]string{'{': "object", '[': "array"}[text[0]], true
+		if s.root = "array"; text[0] == '{' {
+			s.root = "object"
+		}
+		s.flowTop = true
 		s.takeFlow(text)
 	case text[0] == '"' || text[0] == '\'':
 		s.root = "string"

@@ -32,7 +32,7 @@ func jsonlFormat() *Format {
 	return &Format{
 		Name:      "jsonl",
 		Version:   1,
-		MediaType: "application/x-ndjson",
+		MediaType: "application/jsonl",
 		Keys: []Key{
 			{"records", "integer", "", "values, one a line"},
 			{"fields", "array of object", "", "each key of the records, the first 1000: name, types, count (lines that have it)"},
@@ -40,7 +40,7 @@ func jsonlFormat() *Format {
 		},
 		Match: matchJSONL,
 		Stream: func(f *File) Stream {
-			s := newJSONStream(f, &jsonlSummary{}, 1)
+			s := newJSONStream(f, &jsonlSummary{ndjson: f.HasSuffix(".ndjson")}, 1)
 			s.scanner.lines = true
 			return s
 		},
@@ -210,6 +210,7 @@ func (s *jsonSummary) summarize(scanner *jsonScanner, m *Meta) {
 
 // A jsonlSummary describes one value a line.
 type jsonlSummary struct {
+	ndjson bool
 	fields jsonFields
 }
 
@@ -231,6 +232,9 @@ func (s *jsonlSummary) value(depth int, t jsonType, _ []byte) {
 func (s *jsonlSummary) end(int) {}
 
 func (s *jsonlSummary) summarize(scanner *jsonScanner, m *Meta) {
+	if s.ndjson {
+		m.SetMediaType("application/x-ndjson")
+	}
 	m.Set("records", scanner.roots-min(scanner.broken, scanner.roots))
 	s.fields.set(m, "fields")
 }

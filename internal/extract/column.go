@@ -150,6 +150,9 @@ func prefixKey(b []byte) uint64 {
 	if len(b) >= 8 {
 		return binary.BigEndian.Uint64(b)
 	}
+	if cap(b) >= 8 { // one load; what lies behind b is cut off
+		return binary.BigEndian.Uint64(b[:8]) &^ (1<<(64-8*len(b)) - 1)
+	}
 	var key uint64
 	for i, c := range b {
 		key |= uint64(c) << (56 - 8*i)

@@ -78,7 +78,7 @@ func (s *csvStream) Write(p []byte) (int, error) {
 	s.check.write(p)
 	cut := min(s.skip, len(p))
 	s.skip -= cut
-	s.scan(p[cut:])
+	s.scan(p[cut:n:n]) // nothing may look behind p
 	return n, nil
 }
 

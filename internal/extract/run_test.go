@@ -138,7 +138,7 @@ func TestWarnings(t *testing.T) {
 		"panic":          {Format{Extract: boom}, `{"x.before": 1, "extract.warnings": ["x: a fault of cdb: runtime error: index out of range [3] with length 0"]}`},
 		"panic in match": {Format{Match: func(*File) bool { panic("no") }}, `{"extract.warnings": ["x: a fault of cdb: no"]}`},
 		"stream begins":  {Format{Stream: func(*File) Stream { panic("no") }}, `{"extract.warnings": ["x: a fault of cdb: no"]}`},
-		"stream panics":  {Format{Stream: func(*File) Stream { return &badStream{panics: true} }}, `{"extract.warnings": ["x: a fault of cdb: no"]}`},
+		"stream panics":  {Format{Stream: func(*File) Stream { return &badStream{panics: true} }}, `{"x.done": true, "extract.warnings": ["x: a fault of cdb: no"]}`},
 		"stream fails":   {Format{Stream: func(*File) Stream { return &badStream{} }}, `{"x.done": true, "extract.warnings": ["x: no"]}`},
 		"too much":       {Format{Extract: func(f *File, m *Meta) error { m.Set("t", strings.Repeat("x", 1<<20)); return nil }}, `{"extract.warnings": ["x: 1048586 bytes of metadata, left out as all of a file may have 65536"]}`},
 		"long warning":   {Format{Extract: func(f *File, m *Meta) error { return errors.New(strings.Repeat("é", 1<<20)) }}, `{"extract.warnings": ["x: ` + strings.Repeat(`\u00e9`, 148) + ` \u2026"]}`},

@@ -97,11 +97,11 @@ type BuildResult struct {
 	// Unchanged says that nothing differs from the parent, so this is it.
 	Unchanged bool
 	Skipped   []scan.Skip
-	// Warnings counts the files of the image whose metadata is not all it
-	// could be; their key extract.warnings says why. DatasetWarnings are about
-	// the dataset as a whole, in this build.
-	Warnings        int64
-	DatasetWarnings []error
+	// Warned counts the files of the image whose metadata is not all it could
+	// be; their key extract.warnings says why. ContextWarnings are about what
+	// the layout of the dataset was to say of its files, in this build.
+	Warned          int64
+	ContextWarnings []error
 }
 
 // Build makes a data container of src, a folder or a single file, in one
@@ -289,7 +289,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		result, err = b.finish(ctx, cat, b.dataset(b.newest), layers)
 	}
 	if err == nil {
-		result.DatasetWarnings = b.extraction.warnings
+		result.ContextWarnings = b.extraction.warnings
 		memory.commit(result.Digest)
 	}
 	return result, err
@@ -312,7 +312,7 @@ func (b *build) finish(ctx context.Context, cat *catalog.Writer, words catalog.D
 	b.opts.Progress.setPhase("publish")
 	result, err := b.publish(ctx, ds, layers)
 	if err == nil {
-		result.Parent, result.Warnings = version.Parent, cat.MetricFiles(extract.WarningsKey)
+		result.Parent, result.Warned = version.Parent, cat.MetricFiles(extract.WarningsKey)
 	}
 	return result, err
 }

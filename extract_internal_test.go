@@ -118,18 +118,18 @@ func TestExtract(t *testing.T) {
 	digests := map[string]bool{}
 	for workers := 1; workers <= 4; workers++ {
 		opts := testOptions(t)
-		opts.Workers = workers
+		opts.Workers, opts.Extract = workers, []string{"mime"}
 		opts.Extractors = []extract.External{&firstByte{}}
 		res, err := Build(t.Context(), dir, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		digests[res.Digest] = true
-		if res.Dataset.Extract != "first@1,mime@1" && !strings.Contains(res.Dataset.Extract, ",first@1,") {
+		if res.Dataset.Extract != "first@1,mime@1" {
 			t.Errorf("recorded %q", res.Dataset.Extract)
 		}
-		if res.Warnings != 0 {
-			t.Errorf("%d files have warnings", res.Warnings)
+		if res.Warned != 0 {
+			t.Errorf("%d files have warnings", res.Warned)
 		}
 		got := metaOf(t, opts.Output, Places{})
 		for _, name := range []string{"small.pdf", "large.pdf", "edge", "many/7", "z-link"} {
@@ -145,6 +145,7 @@ func TestExtract(t *testing.T) {
 		t.Errorf("%d digests: %v", len(digests), digests)
 	}
 	opts := testOptions(t)
+	opts.Extract = []string{"mime"}
 	if _, err := Build(t.Context(), filepath.Join(dir, "large.pdf"), opts); err != nil {
 		t.Fatal(err)
 	}
@@ -220,8 +221,8 @@ func TestExtractVersions(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if res.Unchanged || res.Packs != first.Packs || res.Warnings != 2 || x.calls.Load() != 5 {
-		t.Errorf("unchanged %t, %d packs, %d warnings, %d calls", res.Unchanged, res.Packs, res.Warnings, x.calls.Load())
+	if res.Unchanged || res.Packs != first.Packs || res.Warned != 2 || x.calls.Load() != 5 {
+		t.Errorf("unchanged %t, %d packs, %d warnings, %d calls", res.Unchanged, res.Packs, res.Warned, x.calls.Load())
 	}
 	if n := opts.Progress.Sample().Bytes; n != res.Dataset.Bytes {
 		t.Errorf("%d of %d bytes are said to be done", n, res.Dataset.Bytes)
@@ -240,8 +241,8 @@ func TestExtractVersions(t *testing.T) {
 
 	x = &firstByte{}
 	same, _ := build("mime", x)
-	if !same.Unchanged || same.Digest != res.Digest || same.Warnings != 2 || x.calls.Load() != 0 {
-		t.Errorf("the same again: unchanged %t, %d warnings, %d calls", same.Unchanged, same.Warnings, x.calls.Load())
+	if !same.Unchanged || same.Digest != res.Digest || same.Warned != 2 || x.calls.Load() != 0 {
+		t.Errorf("the same again: unchanged %t, %d warnings, %d calls", same.Unchanged, same.Warned, x.calls.Load())
 	}
 
 	// One file changes: only that one is looked at, and loses its warning.
@@ -250,8 +251,8 @@ func TestExtractVersions(t *testing.T) {
 	}
 	want["warns"] = `{"first.byte": 110}`
 	res, got = build("mime", x)
-	if d := cmp.Diff(want, got); d != "" || res.Warnings != 1 || x.calls.Load() != 1 {
-		t.Errorf("%d warnings, %d calls: %s", res.Warnings, x.calls.Load(), d)
+	if d := cmp.Diff(want, got); d != "" || res.Warned != 1 || x.calls.Load() != 1 {
+		t.Errorf("%d warnings, %d calls: %s", res.Warned, x.calls.Load(), d)
 	}
 
 	// A newer extractor, and a cache that is lost: all is read.
@@ -295,7 +296,7 @@ func ages() *extract.ContextFormat {
 	return &extract.ContextFormat{
 		Name: "ages", Version: 1, Namespaces: []string{"ages"},
 		Prepare: func(ctx context.Context, ds *extract.Dataset) (extract.Context, error) {
-			f, err := ds.Open(ctx, "ages.tsv")
+			f, err := ds.Open(ctx, "ages.table")
 			if err != nil {
 				return nil, err
 			}
@@ -313,7 +314,7 @@ func ages() *extract.ContextFormat {
 				}
 				all = append(all, path)
 			}
-			table["ages.tsv"] = strings.Join(all, " ")
+			table["ages.table"] = strings.Join(all, " ")
 			return table, lines.Err()
 		},
 	}
@@ -333,7 +334,7 @@ func (c ageTable) Meta(path string) *extract.Meta {
 // its pack stay as they are; also when changes alone are committed.
 func TestContextVersions(t *testing.T) {
 	dir := writeTree(t, map[string][]byte{
-		"ages.tsv": []byte("a.pdf\t31\nbig\t40\n"), "a.pdf": pdf(10), "big": noise(2 << 20), "c": []byte("c"), "gone": []byte("g"),
+		"ages.table": []byte("a.pdf\t31\nbig\t40\n"), "a.pdf": pdf(10), "big": noise(2 << 20), "c": []byte("c"), "gone": []byte("g"),
 	})
 	settle(t, dir)
 	opts := storeOptions(t, "set")
@@ -359,13 +360,13 @@ func TestContextVersions(t *testing.T) {
 		return res
 	}
 	want := map[string]string{
-		"ages.tsv": `{"ages.age": "a.pdf ages.tsv big c gone"}`,
-		"a.pdf":    `{"mime.type": "application/pdf", "ages.age": "31"}`,
-		"big":      `{"ages.age": "40"}`,
+		"ages.table": `{"ages.age": "a.pdf ages.table big c gone"}`,
+		"a.pdf":      `{"mime.type": "application/pdf", "ages.age": "31"}`,
+		"big":        `{"ages.age": "40"}`,
 	}
 	first := run(newBuild(dir), want)
 
-	if err := os.WriteFile(filepath.Join(dir, "ages.tsv"), []byte("a.pdf\t32\nc\t7\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ages.table"), []byte("a.pdf\t32\nc\t7\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	opts.Progress = &Progress{}
@@ -375,7 +376,7 @@ func TestContextVersions(t *testing.T) {
 	second := run(newBuild(dir), want)
 	before, after := places(t, first.Ref, opts.Places), places(t, second.Ref, opts.Places)
 	for name := range before {
-		if (before[name] != after[name]) != (name == "ages.tsv") {
+		if (before[name] != after[name]) != (name == "ages.table") {
 			t.Errorf("%s lies at %s, then at %s", name, before[name], after[name])
 		}
 	}
@@ -392,21 +393,21 @@ func TestContextVersions(t *testing.T) {
 		b.opts.Compression = opts.Compression
 		run(b, want)
 	}
-	want["ages.tsv"] = `{"ages.age": "a.pdf ages.tsv big c new.pdf"}`
+	want["ages.table"] = `{"ages.age": "a.pdf ages.table big c new.pdf"}`
 	want["new.pdf"] = `{"mime.type": "application/pdf"}`
 	commit(map[string][]byte{"new.pdf": pdf(5), ".wh.gone": nil})
 	want["big"], want["new.pdf"] = `{"ages.age": "1"}`, `{"mime.type": "application/pdf", "ages.age": "2"}`
 	want["a.pdf"] = `{"mime.type": "application/pdf"}`
 	delete(want, "c")
-	commit(map[string][]byte{"ages.tsv": []byte("big\t1\nnew.pdf\t2\n"), ".wh.nothing": nil})
+	commit(map[string][]byte{"ages.table": []byte("big\t1\nnew.pdf\t2\n"), ".wh.nothing": nil})
 
 	// A dataset that is none of the kind any more.
-	if err := os.Remove(filepath.Join(dir, "ages.tsv")); err != nil {
+	if err := os.Remove(filepath.Join(dir, "ages.table")); err != nil {
 		t.Fatal(err)
 	}
 	res := run(newBuild(dir), map[string]string{"a.pdf": `{"mime.type": "application/pdf"}`})
-	if len(res.DatasetWarnings) != 1 || !strings.Contains(res.DatasetWarnings[0].Error(), "ages: ") {
-		t.Errorf("warnings %v", res.DatasetWarnings)
+	if len(res.ContextWarnings) != 1 || !strings.Contains(res.ContextWarnings[0].Error(), "ages: ") {
+		t.Errorf("warnings %v", res.ContextWarnings)
 	}
 }
 
@@ -455,7 +456,7 @@ func TestExtractChangedUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, dir)
-	opts.Extract = nil
+	opts.Extract = []string{"mime"}
 	res, err := Build(t.Context(), dir, opts)
 	if err != nil {
 		t.Fatal(err)

@@ -197,7 +197,7 @@ func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 			result.Size += blob.Size
 		}
 	}
-	if result.Warnings, err = warned(ctx, b.parent.Catalog()); err != nil {
+	if result.Warned, err = warned(ctx, b.parent.Catalog()); err != nil {
 		return nil, err
 	}
 	result.Ref = copied.Ref

@@ -104,7 +104,7 @@ func (b *buildRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Volume, "volume", false, "declare the data folder a volume (Docker copies it at each run)")
 	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
 	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
-	f.StringSliceVar(&o.Extract, "extract", []string{"default"}, "what to extract from files: a `LIST` of formats, default, all, basic, -NAME; may be repeated")
+	f.StringSliceVar(&o.Extract, "extract", nil, "what to extract from files: a `LIST` of formats, default, all, basic, -NAME; may be repeated (default \"default\")")
 	f.BoolVar(&o.GPS, "gps", false, "extract where pictures were taken")
 	f.BoolVar(&o.Identifying, "identifying", false, "extract what identifies people in medical files")
 	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
@@ -286,12 +286,12 @@ func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
 	if n := len(r.Skipped); n > 0 {
 		b.talk.Warn("%s left out; --strict makes that an error", ui.Plural(int64(n), "input"))
 	}
-	for _, err := range r.DatasetWarnings {
+	for _, err := range r.ContextWarnings {
 		b.talk.Warn("%v", err)
 	}
-	if r.Warnings > 0 {
+	if r.Warned > 0 {
 		b.talk.Warn("%s with warnings about their metadata, see -metric %s, or -where \"%[2]s IS NOT NULL\"",
-			ui.Plural(r.Warnings, "file"), extract.WarningsKey)
+			ui.Plural(r.Warned, "file"), extract.WarningsKey)
 	}
 }
 
@@ -309,7 +309,7 @@ type buildJSON struct {
 	Parent        string     `json:"parent,omitempty"`
 	Unchanged     bool       `json:"unchanged"`
 	Skipped       []skipJSON `json:"skipped"`
-	Warnings      int64      `json:"warnings"` // files with extract.warnings
+	Warned        int64      `json:"warned"` // files with extract.warnings
 	Seconds       float64    `json:"seconds"`
 }
 
@@ -323,7 +323,7 @@ func newBuildJSON(r *cdb.BuildResult, seconds float64) buildJSON {
 	out := buildJSON{
 		Ref: r.Ref, Digest: r.Digest, DatasetDigest: ds.Digest,
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs,
-		Packs: r.Packs, Size: r.Size, Parent: r.Parent, Unchanged: r.Unchanged, Skipped: []skipJSON{}, Warnings: r.Warnings, Seconds: seconds,
+		Packs: r.Packs, Size: r.Size, Parent: r.Parent, Unchanged: r.Unchanged, Skipped: []skipJSON{}, Warned: r.Warned, Seconds: seconds,
 	}
 	for _, s := range r.Skipped {
 		out.Skipped = append(out.Skipped, newSkipJSON(s))

@@ -20,8 +20,8 @@ func ValidJSON(s string) bool {
 }
 
 // Members calls f with the name and the JSON text of each member of object
-// obj, in order, until f returns false. It reports whether obj is an object as
-// far as it was read.
+// obj, in their order, until f returns false. It reports whether obj is an
+// object as far as it was read.
 func Members(obj string, f func(name, value string) bool) bool { return members(obj, f) }
 
 // members calls f with the name and the JSON text of each member of object

@@ -303,7 +303,7 @@ func (w *Writer) countMetrics(e *Entry, n int64) error {
 		return nil
 	}
 	var ok bool
-	if w.names, ok = appendMetrics(w.names[:0], e.Meta, "", 1); !ok {
+	if w.names, ok = appendMetrics(w.names[:0], e.Meta, "", 1); !ok || !ValidJSON(e.Meta) {
 		return fmt.Errorf("catalog metadata of %q: not a JSON object", e.Path)
 	}
 	// A key with a dot may be called as one that is nested.

@@ -16,7 +16,7 @@ const maxNesting = 64
 func ParseMeta(text []byte) (*Meta, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	v, err := parseValue(dec, 0)
+	v, err := decodeJSON(dec, 0)
 	if err != nil {
 		return nil, fmt.Errorf("parse metadata: %w", err)
 	}
@@ -30,7 +30,7 @@ func ParseMeta(text []byte) (*Meta, error) {
 	return m, nil
 }
 
-func parseValue(dec *json.Decoder, depth int) (any, error) {
+func decodeJSON(dec *json.Decoder, depth int) (any, error) {
 	t, err := dec.Token()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func parseValue(dec *json.Decoder, depth int) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			v, err := parseValue(dec, depth+1)
+			v, err := decodeJSON(dec, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -57,7 +57,7 @@ func parseValue(dec *json.Decoder, depth int) (any, error) {
 	case json.Delim('['):
 		list := []any{}
 		for dec.More() {
-			v, err := parseValue(dec, depth+1)
+			v, err := decodeJSON(dec, depth+1)
 			if err != nil {
 				return nil, err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/ui"
 )
@@ -56,6 +57,25 @@ type infoJSON struct {
 	License       string            `json:"license"`
 	Version       string            `json:"version"`
 	Author        string            `json:"author"`
+	Creators      []personJSON      `json:"creators,omitempty"`
+	Rights        string            `json:"rights,omitempty"`
+	Identifiers   []string          `json:"identifiers,omitempty"`
+	URL           string            `json:"url,omitempty"`
+	Publisher     string            `json:"publisher,omitempty"`
+	Contact       *personJSON       `json:"contact,omitempty"`
+	Keywords      []string          `json:"keywords,omitempty"`
+	Citation      string            `json:"citation,omitempty"`
+	DateCreated   string            `json:"dateCreated,omitempty"`
+	DatePublished string            `json:"datePublished,omitempty"`
+	DateModified  string            `json:"dateModified,omitempty"`
+	Source        []string          `json:"source,omitempty"`
+	Funding       []string          `json:"funding,omitempty"`
+	References    []string          `json:"references,omitempty"`
+	Languages     []string          `json:"languages,omitempty"`
+	Spatial       []string          `json:"spatial,omitempty"`
+	Temporal      string            `json:"temporal,omitempty"`
+	ConformsTo    []string          `json:"conformsTo,omitempty"`
+	Origins       map[string]string `json:"origins,omitempty"` // the files that words came from, by their keys
 	Created       string            `json:"created"`
 	Generator     string            `json:"generator"`
 	Extract       string            `json:"extract"` // as in the catalog
@@ -71,6 +91,17 @@ type infoJSON struct {
 	Platforms     []string          `json:"platforms"`
 	Labels        map[string]string `json:"labels"`
 	Layers        []layerJSON       `json:"layers"`
+
+	said []catalog.Said
+}
+
+type personJSON struct {
+	Name        string `json:"name"`
+	Given       string `json:"given,omitempty"`
+	Family      string `json:"family,omitempty"`
+	Affiliation string `json:"affiliation,omitempty"`
+	ORCID       string `json:"orcid,omitempty"`
+	Email       string `json:"email,omitempty"`
 }
 
 type layerJSON struct {
@@ -98,7 +129,18 @@ func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
 		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator, Extract: ds.Extract,
 		Prefix: ds.Prefix, Preserved: ds.Preserved, FullText: c.Catalog().HasText(),
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs, Packs: len(packs),
-		Labels: ds.Labels,
+		Labels: ds.Labels, said: ds.Said(),
+		Rights: ds.Rights, Identifiers: ds.Identifiers, URL: ds.URL, Publisher: ds.Publisher, Keywords: ds.Keywords,
+		Citation: ds.Citation, DateCreated: ds.DateCreated, DatePublished: ds.DatePublished, DateModified: ds.DateModified,
+		Source: ds.Source, Funding: ds.Funding, References: ds.References, Languages: ds.Languages,
+		Spatial: ds.Spatial, Temporal: ds.Temporal, ConformsTo: ds.ConformsTo, Origins: ds.Origins,
+	}
+	for _, p := range ds.Creators {
+		info.Creators = append(info.Creators, personJSON(p))
+	}
+	if !ds.Contact.IsZero() {
+		p := personJSON(ds.Contact)
+		info.Contact = &p
 	}
 	for _, p := range c.Image.Platforms {
 		info.Platforms = append(info.Platforms, p.OS+"/"+p.Architecture)
@@ -125,11 +167,26 @@ func (i *infoJSON) table() [][]string {
 		{"Image:", i.Ref},
 		{"Digest:", i.Digest},
 		{"Dataset:", i.DatasetDigest},
-		{"Title:", i.Title},
-		{"Description:", i.Description},
-		{"Version:", i.Version},
-		{"Author:", i.Author},
-		{"Licence:", i.License},
+	}
+	for _, s := range i.said {
+		name := s.Name
+		if s.Key == "license" {
+			name = "Licence"
+		}
+		values := s.Values
+		if s.Key == "keywords" || s.Key == "languages" {
+			values = []string{strings.Join(values, ", ")}
+		}
+		for n, v := range values {
+			if n > 0 {
+				name = " "
+			} else {
+				name += ":"
+			}
+			rows = append(rows, []string{name, v})
+		}
+	}
+	rows = append(rows, [][]string{
 		{"Created:", i.Created},
 		{"Generator:", i.Generator},
 		{"Extracted:", strings.ReplaceAll(i.Extract, ",", ", ")},
@@ -140,7 +197,7 @@ func (i *infoJSON) table() [][]string {
 		{"Bytes:", bytes(i.Bytes)},
 		{"Packed:", fmt.Sprintf("%s in %s", bytes(i.Size), ui.Plural(int64(i.Packs), "pack"))},
 		{"Platforms:", strings.Join(i.Platforms, ", ")},
-	}
+	}...)
 	rows = slices.DeleteFunc(rows, func(r []string) bool { return r[1] == "" })
 	for _, k := range slices.Sorted(maps.Keys(i.Labels)) {
 		rows = append(rows, []string{"Label:", k + "=" + i.Labels[k]})

@@ -4,6 +4,7 @@
 package image
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -109,11 +110,14 @@ func Labels(ds *catalog.Dataset, layers []Layer) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, ds.Labels)
 	for k, v := range map[string]string{
-		ocispec.AnnotationTitle:       ds.Title,
-		ocispec.AnnotationDescription: ds.Description,
-		ocispec.AnnotationLicenses:    ds.License,
-		ocispec.AnnotationVersion:     ds.Version,
-		ocispec.AnnotationAuthors:     ds.Author,
+		ocispec.AnnotationTitle:       short(ds.Title),
+		ocispec.AnnotationDescription: short(ds.Description),
+		ocispec.AnnotationLicenses:    short(ds.License),
+		ocispec.AnnotationVersion:     short(ds.Version),
+		ocispec.AnnotationAuthors:     short(ds.Authors()),
+		ocispec.AnnotationURL:         short(cmp.Or(ds.URL, doiURL(ds))),
+		ocispec.AnnotationSource:      short(firstURL(ds.Source)),
+		ocispec.AnnotationVendor:      short(ds.Publisher),
 		ocispec.AnnotationCreated:     ds.Created.UTC().Format(time.RFC3339),
 		LabelFormat:                   Format,
 		LabelPrefix:                   ds.Prefix,
@@ -127,6 +131,36 @@ func Labels(ds *catalog.Dataset, layers []Layer) map[string]string {
 		}
 	}
 	return labels
+}
+
+// maxLabel is the length of a label that comes from the files of a dataset, in
+// bytes: registries take documents of a few megabytes, and labels are in three.
+const maxLabel = 4096
+
+// short cuts a label that is too long.
+func short(s string) string {
+	if len(s) <= maxLabel {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLabel-len("…")], "") + "…"
+}
+
+// doiURL returns the URL of the dataset's DOI, or "".
+func doiURL(ds *catalog.Dataset) string {
+	if doi := ds.DOI(); doi != "" {
+		return catalog.Identifier(doi)
+	}
+	return ""
+}
+
+// firstURL returns the first URL of a list, or "".
+func firstURL(list []string) string {
+	for _, s := range list {
+		if strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") {
+			return s
+		}
+	}
+	return ""
 }
 
 // Config returns the bytes of the image config.

@@ -31,7 +31,7 @@ func (r *run) printInfo(ctx context.Context) error {
 	}
 	facts := datasetFacts(ds)
 	if r.format == "json" {
-		return r.infoJSON(facts, ds.Labels, metrics)
+		return r.infoJSON(facts, ds, metrics)
 	}
 	for _, k := range slices.Sorted(maps.Keys(ds.Labels)) {
 		facts = append(facts, fact{name: "Label " + k, text: ds.Labels[k]})
@@ -58,12 +58,11 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 	}
 	preserved := str("Preserved", "preserved", strconv.FormatBool(ds.Preserved))
 	preserved.cell.json = true
-	facts := []fact{
-		str("Title", "title", ds.Title),
-		str("Description", "description", ds.Description),
-		str("Version", "version", ds.Version),
-		str("Author", "author", ds.Author),
-		str("License", "license", ds.License),
+	var facts []fact
+	for _, s := range ds.Said() {
+		facts = append(facts, said(s)...)
+	}
+	return append(facts, []fact{
 		str("Created", "created", ds.Created.UTC().Format(time.RFC3339)),
 		str("Generator", "generator", ds.Generator),
 		str("Extracted", "extract", strings.ReplaceAll(ds.Extract, ",", ", ")),
@@ -74,8 +73,24 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 		num("Bytes", "bytes", ds.Bytes),
 		str("Digest", "digest", ds.Digest),
 		preserved,
+	}...)
+}
+
+// said returns the lines for one thing that is said: of several values each
+// has its own, but for words that are short.
+func said(s catalog.Said) []fact {
+	f := fact{name: s.Name, key: s.Key, cell: cell{Value: catalog.Value{Kind: catalog.Text, Text: s.JSON}, json: true}}
+	if s.Key == "keywords" || s.Key == "languages" {
+		f.text = strings.Join(s.Values, ", ")
+		return []fact{f}
 	}
-	return slices.DeleteFunc(facts, func(f fact) bool { return f.text == "" })
+	var facts []fact
+	for _, v := range s.Values {
+		f.text = v
+		facts = append(facts, f)
+		f.name, f.key = "", ""
+	}
+	return facts
 }
 
 // infoText aligns the values. A name or value may be anything that a user
@@ -98,21 +113,20 @@ func (r *run) infoText(facts []fact) error {
 	return nil
 }
 
-func (r *run) infoJSON(facts []fact, labels map[string]string, metrics []string) error {
+func (r *run) infoJSON(facts []fact, ds *catalog.Dataset, metrics []string) error {
 	b := []byte("{")
 	for _, f := range facts {
+		if f.key == "" { // one more line of the fact before
+			continue
+		}
 		b = append(catalog.AppendString(b, f.key), ": "...)
 		b = append(appendCell(b, f.cell), ",\n "...)
 	}
-	b = append(b, `"labels": {`...)
-	for i, k := range slices.Sorted(maps.Keys(labels)) {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = append(catalog.AppendString(b, k), ": "...)
-		b = catalog.AppendString(b, labels[k])
+	if len(ds.Origins) > 0 {
+		b = append(appendMap(append(b, `"origins": `...), ds.Origins), ",\n "...)
 	}
-	b = append(b, "},\n \"metrics\": ["...)
+	b = appendMap(append(b, `"labels": `...), ds.Labels)
+	b = append(b, ",\n \"metrics\": ["...)
 	for i, m := range metrics {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -122,4 +136,16 @@ func (r *run) infoJSON(facts []fact, labels map[string]string, metrics []string)
 	b = fmt.Appendf(b, "],\n \"full_text\": %t}\n", r.DB.HasText())
 	_, err := r.out.Write(b)
 	return err
+}
+
+func appendMap(b []byte, m map[string]string) []byte {
+	b = append(b, '{')
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(catalog.AppendString(b, k), ": "...)
+		b = catalog.AppendString(b, m[k])
+	}
+	return append(b, '}')
 }

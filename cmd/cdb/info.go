@@ -13,27 +13,77 @@ import (
 	cdb "github.com/data-containers/cdb"
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
+	"github.com/data-containers/cdb/internal/query"
+	"github.com/data-containers/cdb/internal/standard"
 	"github.com/data-containers/cdb/internal/ui"
 )
 
 func (a *app) infoCommand() *cobra.Command {
-	asJSON := false
+	asJSON, format, base := false, "", ""
 	cmd := &cobra.Command{
-		Use:   "info IMAGE [--json]",
+		Use:   "info IMAGE [--json|--format FORMAT]",
 		Short: "Describe an image and its dataset",
 		Long: `Describe an image: what is known of its dataset, what it runs on, and which
-layers it is made of.`,
-		Example:           "  cdb info photos\n  cdb info photos.tar --json",
+layers it is made of.
+
+With --format it is a document of a standard, from the catalog alone: what the
+entrypoint prints for "-info -format FORMAT", to the byte. FORMAT is one of
+  schema.org             JSON-LD that search engines for datasets read
+  croissant              Croissant 1.1 (JSON-LD)
+  ro-crate               RO-Crate 1.2: ro-crate-metadata.json
+  datapackage            Frictionless Data Package v2: datapackage.json
+  datacite, datacite-xml
+                         metadata for a DOI: JSON of 4.3, XML of 4.7
+  bagit, bag-info        manifest-sha256.txt and bag-info.txt of BagIt 1.0
+  bids                   dataset_description.json of BIDS
+  markdown               a data card for people
+What a standard asks for and nobody said is named on standard error.`,
+		Example: `  cdb info photos
+  cdb info photos.tar --json
+  cdb info photos --format schema.org --base-url https://example.org/photos/
+  cdb info photos --format markdown > CARD.md`,
 		Args:              arguments(1, 1, "one IMAGE"),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkInfo(format, base, asJSON); err != nil {
+				return err
+			}
 			return a.with(cmd.Context(), args[0], func(c *cdb.Container) error {
+				if format != "" {
+					return a.infoAs(cmd.Context(), c, format, base)
+				}
 				return a.info(cmd.Context(), c, asJSON)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	cmd.Flags().StringVar(&format, "format", "", "print the description in the `FORMAT` of a standard")
+	cmd.Flags().StringVar(&base, "base-url", "", "with --format: the `URL` below which the files of the dataset are")
+	// The flag was just defined.
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(standard.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func checkInfo(format, base string, asJSON bool) error {
+	switch {
+	case format != "" && asJSON:
+		return usageError("info: --json and --format cannot be combined")
+	case format != "" && !slices.Contains(standard.Formats(), format):
+		return usagef("info: format %q: it is none of %s", format, strings.Join(standard.Formats(), ", "))
+	case base != "" && format == "":
+		return usageError("info: --base-url goes with --format")
+	}
+	return nil
+}
+
+// infoAs is the description in the form of a standard.
+func (a *app) infoAs(ctx context.Context, c *cdb.Container, format, base string) error {
+	if base != "" && !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	return queryCode(query.Run(ctx, query.Env{
+		DB: c.Catalog(), Stdout: a.stdout, Stderr: a.stderr, StdoutTTY: a.stdoutTTY, Name: "cdb info", BaseURL: base,
+	}, []string{"-info", "-format", format}))
 }
 
 func (a *app) info(ctx context.Context, c *cdb.Container, asJSON bool) error {

@@ -1,8 +1,10 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/standard"
 	"github.com/data-containers/cdb/internal/tree"
 )
 
@@ -24,6 +27,9 @@ type fact struct {
 
 // printInfo is -info: the dataset as a whole.
 func (r *run) printInfo(ctx context.Context) error {
+	if slices.Contains(standard.Formats(), r.format) {
+		return r.printStandard(ctx)
+	}
 	ds := r.DB.Dataset()
 	metrics, err := r.DB.Metrics(ctx)
 	if err != nil {
@@ -49,6 +55,50 @@ func (r *run) printInfo(ctx context.Context) error {
 		facts = append(facts, fact{name: name, text: m})
 	}
 	return r.infoText(facts)
+}
+
+// printStandard is -info in the form of a standard.
+func (r *run) printStandard(ctx context.Context) error {
+	var w io.Writer = r.out
+	if r.StdoutTTY {
+		lines := &visibleLines{w: w}
+		defer lines.flush()
+		w = lines
+	}
+	lacks, err := standard.Write(ctx, w, r.DB, r.format, standard.Options{Base: r.BaseURL})
+	if err == nil && len(lacks) > 0 {
+		fmt.Fprintf(r.Stderr, "%s: %s asks for what nobody said: %s\n", r.Name, r.format, strings.Join(lacks, ", "))
+	}
+	return err
+}
+
+// visibleLines makes visible, line by line, what could steer a terminal.
+type visibleLines struct {
+	w    io.Writer
+	line []byte
+}
+
+func (v *visibleLines) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, after, ok := bytes.Cut(rest, []byte("\n"))
+		v.line = append(v.line, line...)
+		if ok {
+			if err := v.flush(); err != nil {
+				return 0, err
+			}
+			if _, err := io.WriteString(v.w, "\n"); err != nil {
+				return 0, err
+			}
+		}
+		rest = after
+	}
+	return len(p), nil
+}
+
+func (v *visibleLines) flush() error {
+	_, err := io.WriteString(v.w, tree.Visible(string(v.line)))
+	v.line = v.line[:0]
+	return err
 }
 
 func datasetFacts(ds *catalog.Dataset) []fact {

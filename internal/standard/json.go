@@ -2,6 +2,7 @@ package standard
 
 import (
 	"bufio"
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -41,9 +42,16 @@ func (j *jsonWriter) newline() {
 	}
 }
 
+// text writes a string. A document can stand in a script element of a page
+// whatever is in it, as nothing in a string ends one.
 func (j *jsonWriter) text(s string) {
 	j.buf = catalog.AppendString(j.buf[:0], strings.ToValidUTF8(s, "\ufffd"))
-	j.w.Write(j.buf)
+	for i, piece := range bytes.Split(j.buf, []byte("<")) {
+		if i > 0 {
+			j.w.WriteString(`\u003c`)
+		}
+		j.w.Write(piece)
+	}
 }
 
 // object and array open one; end closes the innermost.

@@ -183,6 +183,9 @@ func TestWellFormed(t *testing.T) {
 					t.Errorf("%s has control characters: %q", format, s)
 				}
 			default:
+				if strings.Contains(s, "<") {
+					t.Errorf("%s cannot stand in a page: %s", format, s)
+				}
 				if !json.Valid([]byte(s)) || !strings.HasSuffix(s, "}\n") || strings.IndexFunc(s, func(r rune) bool { return r > 126 }) >= 0 {
 					t.Errorf("%s: %s", format, s)
 				}

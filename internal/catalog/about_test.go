@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,25 @@ func TestParseDOI(t *testing.T) {
 			t.Errorf("%q: %q", s, got)
 		}
 	}
+}
+
+// Whatever a catalog holds as JSON is read without harm.
+func FuzzParseStrings(f *testing.F) {
+	for _, s := range []string{`["a", 1, {"b": []}]`, `[`, `["\ud800"]`, `[[[[`, `{"name": "x"}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if list := catalog.ParseStrings(s); len(list) > len(s) {
+			t.Errorf("%d strings out of %d bytes", len(list), len(s))
+		}
+		p := catalog.ParsePerson(s)
+		if again := catalog.ParsePerson(p.String()); p.Affiliation == "" && again.Name != p.Name && !strings.ContainsAny(p.Name, "<>()") {
+			t.Errorf("%q: %+v, and then %+v", s, p, again)
+		}
+		if doi := catalog.ParseDOI(s); doi != "" && catalog.ParseDOI(catalog.Identifier(s)) != doi {
+			t.Errorf("%q: DOI %q", s, doi)
+		}
+	})
 }
 
 func TestParseStrings(t *testing.T) {

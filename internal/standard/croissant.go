@@ -211,7 +211,11 @@ func citation(ds *catalog.Dataset) string {
 	for i := range people {
 		names = append(names, people[i].Name)
 	}
-	s := strings.Join(names, ", ") + " (" + year(ds) + "). " + strings.TrimSuffix(datasetTitle(ds), ".") + "."
+	when := "n.d."
+	if ds.DatePublished != "" {
+		when = year(ds)
+	}
+	s := strings.Join(names, ", ") + " (" + when + "). " + strings.TrimSuffix(datasetTitle(ds), ".") + "."
 	if ds.Version != "" {
 		s += " Version " + ds.Version + "."
 	}

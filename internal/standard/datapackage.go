@@ -127,7 +127,7 @@ func (d *document) resources(ctx context.Context, j *jsonWriter) (written, left 
 	}
 	tables = min(tables, maxListed)
 	others := maxListed - tables
-	names := map[string]bool{}
+	names := resourceNames{}
 	j.array("resources")
 	err = d.files(ctx, func(e *catalog.Entry) error {
 		t := tableOf(e)
@@ -157,14 +157,24 @@ func allowed(path string) bool {
 		!strings.ContainsAny(path, "\\") && !strings.Contains(path, "://") && !strings.HasPrefix(path, "file:")
 }
 
-func resource(j *jsonWriter, e *catalog.Entry, t *table, names map[string]bool) {
-	j.object("")
-	name := slug(e.Path, 200)
-	for i := 2; names[name]; i++ {
-		name = slug(e.Path, 200) + "-" + strconv.Itoa(i)
+// resourceNames counts how often each name was wanted.
+type resourceNames map[string]int
+
+// take returns a name for a path that no other resource has.
+func (n resourceNames) take(path string) string {
+	base := slug(path, 200)
+	name := base
+	for n[name] > 0 {
+		n[base]++
+		name = base + "-" + strconv.Itoa(n[base])
 	}
-	names[name] = true
-	j.str("name", name)
+	n[name]++
+	return name
+}
+
+func resource(j *jsonWriter, e *catalog.Entry, t *table, names resourceNames) {
+	j.object("")
+	j.str("name", names.take(e.Path))
 	if t != nil {
 		j.str("type", "table")
 	}

@@ -45,7 +45,7 @@ func (d *document) files(ctx context.Context, f func(*catalog.Entry) error) erro
 		if err != nil {
 			return err
 		}
-		if e.Type == tree.File {
+		if e.Type == tree.File && e.Path != "" {
 			if err := f(e); err != nil {
 				return err
 			}

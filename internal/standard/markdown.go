@@ -79,9 +79,13 @@ func writeBibTeX(d *document) {
 	plain := func(s string) string {
 		return strings.Join(strings.Fields(strings.NewReplacer("{", "(", "}", ")", "\\", "/", "`", "'", "%", `\%`, "&", `\&`, "#", `\#`).Replace(tree.Visible(s))), " ")
 	}
+	when := ""
+	if ds.DatePublished != "" {
+		when = year(ds)
+	}
 	fmt.Fprintf(w, "\n```bibtex\n@misc{%s,\n", strings.ReplaceAll(slug(datasetTitle(ds), 40), "/", "-"))
 	for _, f := range [][2]string{
-		{"author", strings.Join(authors, " and ")}, {"title", datasetTitle(ds)}, {"year", year(ds)}, {"publisher", ds.Publisher},
+		{"author", strings.Join(authors, " and ")}, {"title", datasetTitle(ds)}, {"year", when}, {"publisher", ds.Publisher},
 		{"version", ds.Version}, {"doi", ds.DOI()}, {"url", ds.URL},
 	} {
 		if f[1] != "" {

@@ -400,6 +400,22 @@ func TestDataPackage(t *testing.T) {
 	}
 }
 
+// Thousands of names that come out the same take no time.
+func TestResourceNames(t *testing.T) {
+	files := map[string]string{}
+	for i := range 9000 {
+		files[strings.Repeat("ü", 1+i%90)+strings.Repeat("é", 1+i/90)] = ""
+	}
+	begin := time.Now()
+	names := map[string]bool{}
+	for _, r := range list(object(t, catalogOf(t, everything(), files, nil), "datapackage")["resources"]) {
+		names[r["name"].(string)] = true
+	}
+	if len(names) != 9000 || time.Since(begin) > 20*time.Second {
+		t.Errorf("%d names in %v", len(names), time.Since(begin))
+	}
+}
+
 // What the JSON schema of DataCite 4.3 demands, and names no others.
 func TestDataCite(t *testing.T) {
 	known := strings.Fields("types identifiers creators titles publisher publicationYear subjects contributors dates language alternateIdentifiers " +

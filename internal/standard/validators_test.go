@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/piprate/json-gold/ld"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/describe"
 )
 
 // modules is where scripts/install-validators.sh puts those of npm.
@@ -178,6 +181,51 @@ func TestFrictionlessTable(t *testing.T) {
 		Package.load(process.argv[1] + '/datapackage.json').then(p => p.resources[0].read({keyed: true})).then(r => console.log(r.length, r[0].id + 1, r[1].ok, r[1].x));`, dir)
 	if got != "2 2 false 2\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Real datasets, described by their own files, pass.
+func TestRealData(t *testing.T) {
+	validator(t, "node", "datapackage")
+	data := "../../../shared/data"
+	if _, err := os.Stat(data); err != nil {
+		t.Skip("the real data sets are not beside the checkout")
+	}
+	for _, set := range []string{"ds005", "ds000117", "eeg_matchingpennies", "gdp", "penguins"} {
+		files, names := map[string]string{}, []string{}
+		root := os.DirFS(filepath.Join(data, set))
+		err := fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			b, err := fs.ReadFile(root, p)
+			files[p] = string(b)
+			if !strings.Contains(p, "/") {
+				names = append(names, p)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds, warnings := describe.Read(names, func(name string) (io.ReadCloser, error) { return root.Open(name) })
+		if len(warnings) > 0 {
+			t.Error(set, warnings)
+		}
+		db := catalogOf(t, *ds, files, nil)
+		if got := node(t, write1(t, db, "datapackage"), `
+			const {validate} = require('datapackage');
+			validate(JSON.parse(require('fs').readFileSync(0))).then(r => console.log(r.valid, r.errors.map(String).join('\n')));`); got != "true \n" {
+			t.Errorf("%s: %s", set, got)
+		}
+		for _, format := range []string{"schema.org", "croissant"} {
+			if nodes := typed(expand(t, db, format, nil), "https://schema.org/Dataset"); len(nodes) != 1 || nodes[0]["https://schema.org/name"] == nil {
+				t.Errorf("%s: %s: %v", set, format, nodes)
+			}
+		}
+		if set == "ds005" && object(t, db, "ro-crate")["@graph"].([]any)[1].(map[string]any)["name"] != "Mixed-gambles task" {
+			t.Error("the crate has another name")
+		}
 	}
 }
 

@@ -120,10 +120,11 @@ func modified(ds *catalog.Dataset) string {
 }
 
 func orcidURL(p *catalog.Person) string {
-	if p.ORCID == "" {
+	orcid := catalog.ParseORCID(p.ORCID)
+	if orcid == "" {
 		return ""
 	}
-	return "https://orcid.org/" + p.ORCID
+	return "https://orcid.org/" + orcid
 }
 
 // count returns "1 file", "12 files".

@@ -4,7 +4,6 @@
 package image
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -105,29 +104,38 @@ type ConfigOptions struct {
 }
 
 // Labels returns the labels of the config and annotations of the manifest
-// that describe ds and its layers: the one place where they come from.
+// that describe ds and its layers: the one place where they come from. What
+// the user says in a label stands before what the files of the dataset say.
 func Labels(ds *catalog.Dataset, layers []Layer) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, ds.Labels)
 	for k, v := range map[string]string{
-		ocispec.AnnotationTitle:       short(ds.Title),
-		ocispec.AnnotationDescription: short(ds.Description),
-		ocispec.AnnotationLicenses:    short(ds.License),
-		ocispec.AnnotationVersion:     short(ds.Version),
-		ocispec.AnnotationAuthors:     short(ds.Authors()),
-		ocispec.AnnotationURL:         short(cmp.Or(ds.URL, doiURL(ds))),
-		ocispec.AnnotationSource:      short(firstURL(ds.Source)),
-		ocispec.AnnotationVendor:      short(ds.Publisher),
-		ocispec.AnnotationCreated:     ds.Created.UTC().Format(time.RFC3339),
-		LabelFormat:                   Format,
-		LabelPrefix:                   ds.Prefix,
-		LabelFiles:                    strconv.FormatInt(ds.Files, 10),
-		LabelBytes:                    strconv.FormatInt(ds.Bytes, 10),
-		LabelDigest:                   ds.Digest,
-		LabelCatalog:                  catalogLayers(layers),
+		ocispec.AnnotationCreated: ds.Created.UTC().Format(time.RFC3339),
+		LabelFormat:               Format,
+		LabelPrefix:               ds.Prefix,
+		LabelFiles:                strconv.FormatInt(ds.Files, 10),
+		LabelBytes:                strconv.FormatInt(ds.Bytes, 10),
+		LabelDigest:               ds.Digest,
+		LabelCatalog:              catalogLayers(layers),
 	} {
 		if v != "" {
 			labels[k] = v
+		}
+	}
+	for _, w := range []struct{ key, value, word string }{
+		{ocispec.AnnotationTitle, ds.Title, "title"},
+		{ocispec.AnnotationDescription, ds.Description, "description"},
+		{ocispec.AnnotationLicenses, ds.License, "license"},
+		{ocispec.AnnotationVersion, ds.Version, "version"},
+		{ocispec.AnnotationAuthors, ds.Authors(), authorsWord(ds)},
+		{ocispec.AnnotationURL, doiURL(ds), "identifiers"},
+		{ocispec.AnnotationURL, ds.URL, "url"},
+		{ocispec.AnnotationSource, firstURL(ds.Source), "source"},
+		{ocispec.AnnotationVendor, ds.Publisher, "publisher"},
+	} {
+		_, given := ds.Labels[w.key]
+		if w.value != "" && !(given && ds.Origins[w.word] != "") {
+			labels[w.key] = short(w.value)
 		}
 	}
 	return labels
@@ -143,6 +151,14 @@ func short(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxLabel-len("…")], "") + "…"
+}
+
+// authorsWord returns the word that the authors are made of.
+func authorsWord(ds *catalog.Dataset) string {
+	if ds.Author != "" {
+		return "author"
+	}
+	return "creators"
 }
 
 // doiURL returns the URL of the dataset's DOI, or "".

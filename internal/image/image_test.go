@@ -250,7 +250,14 @@ func TestLabelsOfAbout(t *testing.T) {
 	if d := labels["org.opencontainers.image.description"]; len(d) > 4096 || !strings.HasSuffix(d, "ü…") {
 		t.Errorf("a description of %d bytes", len(d))
 	}
-	if _, ok := image.Labels(&catalog.Dataset{}, nil)["org.opencontainers.image.vendor"]; ok {
+	const vendor = "org.opencontainers.image.vendor"
+	for origin, want := range map[string]string{"": "P", "datacite.json": "mine"} {
+		ds := &catalog.Dataset{Labels: map[string]string{vendor: "mine"}, About: catalog.About{Publisher: "P", Origins: map[string]string{"publisher": origin}}}
+		if got := image.Labels(ds, nil)[vendor]; got != want {
+			t.Errorf("%q said by %q: the label is %q", "P", origin, got)
+		}
+	}
+	if _, ok := image.Labels(&catalog.Dataset{}, nil)[vendor]; ok {
 		t.Error("a label without a value")
 	}
 }

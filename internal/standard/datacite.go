@@ -2,6 +2,7 @@ package standard
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -33,7 +34,7 @@ func (d *document) record(ctx context.Context) (*record, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &record{id: ds.DOI(), idType: "DOI", creators: ds.People(), contact: ds.Contact, publisher: ds.Publisher, year: year(ds)}
+	r := &record{id: ds.DOI(), idType: "DOI", creators: inverted(ds.People()), contact: ds.Contact, publisher: ds.Publisher, year: year(ds)}
 	for _, id := range identifiers(ds) {
 		if catalog.ParseDOI(id) != r.id || r.id == "" {
 			r.alternates = append(r.alternates, id)
@@ -75,6 +76,18 @@ func (d *document) record(ctx context.Context) (*record, []string, error) {
 		wanted{"the date of publication (that of the newest file stands for it)", ds.DatePublished != ""}), nil
 }
 
+// inverted returns people by their names as DataCite wants them, the family
+// name first, where it is known which that is.
+func inverted(people []catalog.Person) []catalog.Person {
+	people = slices.Clone(people)
+	for i := range people {
+		if p := &people[i]; p.Given != "" && p.Family != "" {
+			p.Name = p.Family + ", " + p.Given
+		}
+	}
+	return people
+}
+
 // isLanguage says if s is of the form of a language tag.
 func isLanguage(s string) bool {
 	if s == "" || len(s) > 35 {
@@ -97,41 +110,64 @@ func writeDataCite(ctx context.Context, d *document) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ds, j := d.ds, newJSON(d.out)
+	j := newJSON(d.out)
 	j.object("")
 	j.str("schemaVersion", "http://datacite.org/schema/kernel-4")
 	j.object("types")
 	j.str("resourceType", "Dataset")
 	j.str("resourceTypeGeneral", "Dataset")
 	j.end()
-	list := func(key string, n int, one func(i int)) {
-		if n == 0 {
-			return
-		}
-		j.array(key)
-		for i := range n {
-			j.object("")
-			one(i)
-			j.end()
-		}
+	r.required(j, d.ds)
+	r.optional(j, d.ds)
+	j.end()
+	return lacks, nil
+}
+
+// objects writes an array of n objects, unless n is 0.
+func (j *jsonWriter) objects(key string, n int, one func(i int)) {
+	if n == 0 {
+		return
+	}
+	j.array(key)
+	for i := range n {
+		j.object("")
+		one(i)
 		j.end()
 	}
-	list("identifiers", 1, func(int) { j.str("identifier", r.id); j.str("identifierType", r.idType) })
-	list("alternateIdentifiers", len(r.alternates), func(i int) {
+	j.end()
+}
+
+// required writes what the schema demands.
+func (r *record) required(j *jsonWriter, ds *catalog.Dataset) {
+	j.objects("identifiers", 1, func(int) {
+		j.str("identifier", r.id)
+		j.str("identifierType", r.idType)
+	})
+	j.objects("creators", len(r.creators), func(i int) { writeCreator(j, &r.creators[i]) })
+	j.objects("titles", 1, func(int) { j.str("title", datasetTitle(ds)) })
+	j.str("publisher", r.publisher)
+	j.str("publicationYear", r.year)
+}
+
+// optional writes what the schema allows.
+func (r *record) optional(j *jsonWriter, ds *catalog.Dataset) {
+	j.objects("alternateIdentifiers", len(r.alternates), func(i int) {
 		j.str("alternateIdentifier", r.alternates[i])
 		j.str("alternateIdentifierType", identifierType(r.alternates[i]))
 	})
-	list("creators", len(r.creators), func(i int) { writeCreator(j, &r.creators[i]) })
-	list("titles", 1, func(int) { j.str("title", datasetTitle(ds)) })
-	j.str("publisher", r.publisher)
-	j.str("publicationYear", r.year)
-	list("subjects", len(ds.Keywords), func(i int) { j.str("subject", ds.Keywords[i]) })
+	j.objects("subjects", len(ds.Keywords), func(i int) { j.str("subject", ds.Keywords[i]) })
 	if r.contact.Name != "" {
-		list("contributors", 1, func(int) { j.str("contributorType", "ContactPerson"); writeCreator(j, &r.contact) })
+		j.objects("contributors", 1, func(int) {
+			j.str("contributorType", "ContactPerson")
+			writeCreator(j, &r.contact)
+		})
 	}
-	list("dates", len(r.dates), func(i int) { j.str("date", r.dates[i][1]); j.str("dateType", r.dates[i][0]) })
+	j.objects("dates", len(r.dates), func(i int) {
+		j.str("date", r.dates[i][1])
+		j.str("dateType", r.dates[i][0])
+	})
 	j.str("language", r.language)
-	list("relatedIdentifiers", len(r.related), func(i int) {
+	j.objects("relatedIdentifiers", len(r.related), func(i int) {
 		j.str("relatedIdentifier", r.related[i][0])
 		j.str("relatedIdentifierType", r.related[i][1])
 		j.str("relationType", r.related[i][2])
@@ -140,23 +176,26 @@ func writeDataCite(ctx context.Context, d *document) ([]string, error) {
 	j.strs("formats", r.formats)
 	j.str("version", ds.Version)
 	if licenseText(ds) != "" {
-		list("rightsList", 1, func(int) {
-			j.str("rights", licenseText(ds))
-			j.str("rightsUri", licenseURL(ds))
-			if ds.License != "" {
-				j.str("rightsIdentifier", ds.License)
-				j.str("rightsIdentifierScheme", "SPDX")
-				j.str("schemeUri", "https://spdx.org/licenses/")
-			}
-		})
+		j.objects("rightsList", 1, func(int) { writeRights(j, ds) })
 	}
 	if ds.Description != "" {
-		list("descriptions", 1, func(int) { j.str("description", ds.Description); j.str("descriptionType", "Abstract") })
+		j.objects("descriptions", 1, func(int) {
+			j.str("description", ds.Description)
+			j.str("descriptionType", "Abstract")
+		})
 	}
-	list("geoLocations", len(ds.Spatial), func(i int) { j.str("geoLocationPlace", ds.Spatial[i]) })
-	list("fundingReferences", len(ds.Funding), func(i int) { j.str("funderName", ds.Funding[i]) })
-	j.end()
-	return lacks, nil
+	j.objects("geoLocations", len(ds.Spatial), func(i int) { j.str("geoLocationPlace", ds.Spatial[i]) })
+	j.objects("fundingReferences", len(ds.Funding), func(i int) { j.str("funderName", ds.Funding[i]) })
+}
+
+func writeRights(j *jsonWriter, ds *catalog.Dataset) {
+	j.str("rights", licenseText(ds))
+	j.str("rightsUri", licenseURL(ds))
+	if ds.License != "" {
+		j.str("rightsIdentifier", ds.License)
+		j.str("rightsIdentifierScheme", "SPDX")
+		j.str("schemeUri", "https://spdx.org/licenses/")
+	}
 }
 
 func writeCreator(j *jsonWriter, p *catalog.Person) {
@@ -194,74 +233,4 @@ func identifierType(id string) string {
 		return "Named Information (RFC 6920)"
 	}
 	return "other"
-}
-
-// writeDataCiteXML writes DataCite metadata of schema 4.7 as XML.
-func writeDataCiteXML(ctx context.Context, d *document) ([]string, error) {
-	r, lacks, err := d.record(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ds, x := d.ds, &xmlWriter{w: d.out}
-	x.w.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
-	x.open("resource", "xmlns", "http://datacite.org/schema/kernel-4", "xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance",
-		"xsi:schemaLocation", "http://datacite.org/schema/kernel-4 https://schema.datacite.org/meta/kernel-4.7/metadata.xsd")
-	x.leaf("identifier", r.id, "identifierType", r.idType)
-	x.open("creators")
-	for i := range r.creators {
-		x.creator("creator", &r.creators[i])
-	}
-	x.close("creators")
-	x.open("titles")
-	x.leaf("title", datasetTitle(ds))
-	x.close("titles")
-	x.leaf("publisher", r.publisher)
-	x.leaf("publicationYear", r.year)
-	x.leaf("resourceType", "Dataset", "resourceTypeGeneral", "Dataset")
-	x.group("subjects", len(ds.Keywords), func(i int) { x.leaf("subject", ds.Keywords[i]) })
-	if r.contact.Name != "" {
-		x.open("contributors")
-		x.creator("contributor", &r.contact, "contributorType", "ContactPerson")
-		x.close("contributors")
-	}
-	x.group("dates", len(r.dates), func(i int) { x.leaf("date", r.dates[i][1], "dateType", r.dates[i][0]) })
-	x.leaf("language", r.language)
-	x.group("alternateIdentifiers", len(r.alternates), func(i int) {
-		x.leaf("alternateIdentifier", r.alternates[i], "alternateIdentifierType", identifierType(r.alternates[i]))
-	})
-	x.group("relatedIdentifiers", len(r.related), func(i int) {
-		x.leaf("relatedIdentifier", r.related[i][0], "relatedIdentifierType", r.related[i][1], "relationType", r.related[i][2])
-	})
-	x.group("sizes", len(r.sizes), func(i int) { x.leaf("size", r.sizes[i]) })
-	x.group("formats", len(r.formats), func(i int) { x.leaf("format", r.formats[i]) })
-	x.leaf("version", ds.Version)
-	if text := licenseText(ds); text != "" {
-		x.open("rightsList")
-		var attrs []string
-		if u := licenseURL(ds); u != "" {
-			attrs = append(attrs, "rightsURI", u)
-		}
-		if ds.License != "" {
-			attrs = append(attrs, "rightsIdentifier", ds.License, "rightsIdentifierScheme", "SPDX", "schemeURI", "https://spdx.org/licenses/")
-		}
-		x.leaf("rights", text, attrs...)
-		x.close("rightsList")
-	}
-	if ds.Description != "" {
-		x.open("descriptions")
-		x.leaf("description", ds.Description, "descriptionType", "Abstract")
-		x.close("descriptions")
-	}
-	x.group("geoLocations", len(ds.Spatial), func(i int) {
-		x.open("geoLocation")
-		x.leaf("geoLocationPlace", ds.Spatial[i])
-		x.close("geoLocation")
-	})
-	x.group("fundingReferences", len(ds.Funding), func(i int) {
-		x.open("fundingReference")
-		x.leaf("funderName", ds.Funding[i])
-		x.close("fundingReference")
-	})
-	x.close("resource")
-	return lacks, nil
 }

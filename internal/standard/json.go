@@ -103,11 +103,6 @@ func (j *jsonWriter) num(key string, n int64) {
 	j.w.WriteString(strconv.FormatInt(n, 10))
 }
 
-func (j *jsonWriter) yes(key string) {
-	j.next(key)
-	j.w.WriteString("true")
-}
-
 // ref writes {"@id": id}.
 func (j *jsonWriter) ref(key, id string) {
 	j.next(key)

@@ -443,7 +443,7 @@ func TestDataCite(t *testing.T) {
 	s, _ := write(t, full(t), "datacite-xml")
 	for _, want := range []string{
 		`<identifier identifierType="DOI">10.5281/zenodo.1</identifier>`, `<title>Fruit &amp; &lt;more&gt;</title>`, `<publicationYear>2026</publicationYear>`,
-		`<resourceType resourceTypeGeneral="Dataset">Dataset</resourceType>`, `<affiliation>Engine &quot;A&quot;</affiliation>`,
+		`<resourceType resourceTypeGeneral="Dataset">Dataset</resourceType>`, `<creatorName nameType="Personal">Lovelace, Ada</creatorName>`, `<affiliation>Engine &quot;A&quot;</affiliation>`,
 		`rightsIdentifier="CC0-1.0"`, `<contributor contributorType="ContactPerson">`,
 	} {
 		if !strings.Contains(s, want) {

@@ -18,7 +18,7 @@ const module = "github.com/data-containers/cdb"
 var layers = [][]string{
 	{"internal/tree", "internal/blobcache", "bench/link"},
 	{"internal/catalog", "internal/pack", "internal/registry"},
-	{"internal/image", "internal/export", "internal/worker", "internal/generate"},
+	{"internal/image", "internal/export", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
 	{".", "internal/ui"},
 	{"cmd/cdb", "cmd/entrypoint", "bench"},
@@ -29,6 +29,7 @@ var doors = map[string][]string{
 	"zombiezen.com/go/sqlite":       {"internal/catalog"},
 	"modernc.org/sqlite":            {"internal/catalog"},
 	"github.com/klauspost/compress": {"internal/pack"},
+	"github.com/goccy/go-yaml":      {"internal/describe"},
 	"github.com/spf13/cobra":        {"cmd/cdb"},
 	"golang.org/x/term":             {"internal/ui", "cmd/entrypoint"},
 	"net/http":                      {"internal/store", "internal/registry", "cmd/cdb"},

@@ -1,14 +1,13 @@
 package cdb
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,10 +74,13 @@ type BuildOptions struct {
 	Message  string // of this version
 	Workers  int    // goroutines of each stage; default GOMAXPROCS
 
-	// What is said of the dataset. A new version says what its parent said
-	// where these say nothing, the Version apart.
+	// What is said of the dataset. A new version says what its parent was told
+	// to say where these say nothing, the Version apart; and where neither
+	// does, files in the root of the tree may, unless NoDescribe.
 	Title, Description, License, Version, Author string
+	About                                        catalog.About
 	Labels                                       map[string]string
+	NoDescribe                                   bool
 
 	Progress *Progress // counts, if not nil
 }
@@ -98,10 +100,10 @@ type BuildResult struct {
 	Unchanged bool
 	Skipped   []scan.Skip
 	// Warned counts the files of the image whose metadata is not all it could
-	// be; their key extract.warnings says why. ContextWarnings are about what
-	// the layout of the dataset was to say of its files, in this build.
+	// be; their key extract.warnings says why. DatasetWarnings are about the
+	// dataset as a whole, in this build.
 	Warned          int64
-	ContextWarnings []error
+	DatasetWarnings []error
 }
 
 // Build makes a data container of src, a folder or a single file, in one
@@ -214,10 +216,12 @@ type build struct {
 	target  store.Target
 	temp    string // a folder for the catalog
 	parent  *Container
-	overlay *overlay  // nil unless src holds only the changes of the parent
-	newest  time.Time // of the files
-	whites  int       // the pack for whiteouts, below the other new ones
-	most    int64     // bytes of tar stream of a pack; 0 for any
+	overlay *overlay         // nil unless src holds only the changes of the parent
+	newest  time.Time        // of the files
+	whites  int              // the pack for whiteouts, below the other new ones
+	most    int64            // bytes of tar stream of a pack; 0 for any
+	found   *catalog.Dataset // what the tree says of itself
+	warned  []error          // about the files that say it
 	mu      sync.Mutex
 	skipped []scan.Skip
 
@@ -261,6 +265,9 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 			return nil, err
 		}
 	}
+	if err := b.describe(ctx, listing); err != nil {
+		return nil, err
+	}
 	memory := b.openMemory()
 	defer memory.close()
 	if unchanged, err := b.isUnchanged(listing, memory.snapshot); err != nil || unchanged {
@@ -289,7 +296,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		result, err = b.finish(ctx, cat, b.dataset(b.newest), layers)
 	}
 	if err == nil {
-		result.ContextWarnings = b.extraction.warnings
+		result.DatasetWarnings = slices.Concat(b.warned, b.extraction.warnings)
 		memory.commit(result.Digest)
 	}
 	return result, err
@@ -354,50 +361,6 @@ func (b *build) skip(s scan.Skip) error {
 	defer b.mu.Unlock()
 	b.skipped = append(b.skipped, s)
 	return nil
-}
-
-// dataset is what the user says of the dataset. Its date is that of the
-// newest file: no clock may decide a digest.
-func (b *build) dataset(newest time.Time) catalog.Dataset {
-	created := newest
-	if !b.opts.Epoch.IsZero() {
-		created = b.opts.Epoch
-	}
-	if created.Unix() < 0 || created.Year() > 9999 {
-		created = time.Unix(0, 0)
-	}
-	ds := catalog.Dataset{
-		Title:       b.opts.Title,
-		Description: b.opts.Description,
-		License:     b.opts.License,
-		Version:     b.opts.Version,
-		Author:      b.opts.Author,
-		Labels:      maps.Clone(b.opts.Labels),
-		Created:     created.UTC().Truncate(time.Second),
-		Generator:   "cdb " + Version,
-		Extract:     b.extraction.record,
-	}
-	if b.parent != nil {
-		inherit(&ds, b.parent.Catalog().Dataset())
-	}
-	return ds
-}
-
-// inherit completes what is said of a version with what its parent says. What
-// it is a version of stays the same; which version it is does not.
-func inherit(ds, parent *catalog.Dataset) {
-	ds.Title = cmp.Or(ds.Title, parent.Title)
-	ds.Description = cmp.Or(ds.Description, parent.Description)
-	ds.License = cmp.Or(ds.License, parent.License)
-	ds.Author = cmp.Or(ds.Author, parent.Author)
-	for k, v := range parent.Labels {
-		if _, given := ds.Labels[k]; !given {
-			if ds.Labels == nil {
-				ds.Labels = map[string]string{}
-			}
-			ds.Labels[k] = v
-		}
-	}
 }
 
 // pack runs the stages that every byte goes through: read, pack, catalogue. It

@@ -406,8 +406,8 @@ func TestContextVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := run(newBuild(dir), map[string]string{"a.pdf": `{"mime.type": "application/pdf"}`})
-	if len(res.ContextWarnings) != 1 || !strings.Contains(res.ContextWarnings[0].Error(), "ages: ") {
-		t.Errorf("warnings %v", res.ContextWarnings)
+	if len(res.DatasetWarnings) != 1 || !strings.Contains(res.DatasetWarnings[0].Error(), "ages: ") {
+		t.Errorf("warnings %v", res.DatasetWarnings)
 	}
 }
 

@@ -153,8 +153,7 @@ func (b *build) isParent(cat *catalog.Writer) bool {
 // sameWords says if the parent says the same of the dataset as a whole.
 func (b *build) sameWords(ds catalog.Dataset) bool {
 	old := b.parent.Catalog().Dataset()
-	return old.Title == ds.Title && old.Description == ds.Description && old.License == ds.License && old.Version == ds.Version &&
-		old.Author == ds.Author && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && old.Extract == ds.Extract && maps.Equal(old.Labels, ds.Labels)
+	return old.SameWords(&ds) && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && old.Extract == ds.Extract && maps.Equal(old.Labels, ds.Labels)
 }
 
 // sameProgram says if the parent has the architectures, the entrypoints, the
@@ -181,7 +180,7 @@ func (b *build) keepParent(ctx context.Context) (*BuildResult, error) {
 		return nil, err
 	}
 	result := &BuildResult{
-		Digest: root.Digest.String(), Dataset: b.parent.Catalog().Dataset(), Skipped: b.skipped, Unchanged: true, Parent: root.Digest.String(),
+		Digest: root.Digest.String(), Dataset: b.parent.Catalog().Dataset(), Skipped: b.skipped, DatasetWarnings: b.warned, Unchanged: true, Parent: root.Digest.String(),
 	}
 	for _, l := range b.parent.Image.Layers {
 		if l.Role == image.RoleData {

@@ -37,7 +37,7 @@ func storeOptions(t *testing.T, name string) BuildOptions {
 // unpacked is a tree as a runtime sees it: what each path is.
 type unpacked map[string]string
 
-func describe(e *tree.Entry, content []byte) string {
+func describeEntry(e *tree.Entry, content []byte) string {
 	switch e.Type {
 	case tree.Dir:
 		return fmt.Sprintf("dir %o %d", e.Mode, e.ModTime.Unix())
@@ -107,7 +107,7 @@ func (fs unpacked) apply(t *testing.T, tr *tar.Reader) {
 		if _, twice := own[name]; twice {
 			t.Errorf("%s stands twice in a layer", name)
 		}
-		own[name] = describe(e, content)
+		own[name] = describeEntry(e, content)
 	}
 	for p, what := range own {
 		if have, ok := fs[p]; ok && (!strings.HasPrefix(what, "dir") || !strings.HasPrefix(have, "dir")) {
@@ -149,7 +149,7 @@ func folder(t *testing.T, dir string) unpacked {
 			}
 			content, err = os.ReadFile(p)
 		}
-		fs[path.Join("data", filepath.ToSlash(rel))] = describe(e, content)
+		fs[path.Join("data", filepath.ToSlash(rel))] = describeEntry(e, content)
 		return err
 	})
 	if err != nil {

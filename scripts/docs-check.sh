@@ -17,5 +17,5 @@ while IFS= read -r doc; do
     fi
   done < <(awk '/^ *```/ { fenced = !fenced; next } !fenced' "$doc" | sed 's/`[^`]*`//g' |
     grep -oE '\]\([^) ]+' | sed 's/^](//')
-done < <(find . -name '*.md' -not -path './.git/*' -not -path '*/testdata/*')
+done < <(find . -name '*.md' -not -path './.git/*' -not -path './.tools/*' -not -path '*/testdata/*')
 exit $failed

@@ -135,6 +135,8 @@ if [ "$(uname -s)" = Linux ]; then
 fi
 echo "== registry"
 scripts/registry.sh build 2>"$work/registry.log" || skipped "distribution v3: $(tail -n 1 "$work/registry.log")"
+echo "== validators"
+scripts/install-validators.sh | while IFS= read -r line; do skipped "$line"; done
 check gofmt formatted
 check build make --no-print-directory build
 check "entrypoint size" sizes

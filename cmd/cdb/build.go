@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/describe"
 	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -28,6 +30,9 @@ type buildRun struct {
 	compression string
 	labels      []string
 	packSize    string
+	creators    []string
+	contact     string
+	doi         string
 	json        bool
 }
 
@@ -56,6 +61,12 @@ If the local store has an image of the same name, the build makes a new version
 of it: files that did not change since the last build are not read again, and
 only what changed is packed and added on top. Title, description, licence,
 author and labels stay if they are not given. --no-parent builds from nothing.
+
+What flags do not say of the dataset is taken from files in SRC itself, each
+word from the first of these that has it: cdb.yaml, dataset_description.json
+(BIDS), datapackage.json, ro-crate-metadata.json, croissant.json, datacite.json,
+CITATION.cff, codemeta.json, README and LICENSE. "cdb info" shows what was
+found, and --no-describe takes nothing.
 
 What formats of files say of themselves, such as the rows of a table or the size
 of a picture, becomes their metadata, under keys that begin with the name of the
@@ -128,6 +139,15 @@ func (b *buildRun) imageFlags(f *pflag.FlagSet, compressionUsage, compression st
 	f.StringVar(&o.License, "license", "", "its licence, an SPDX expression such as CC-BY-4.0")
 	f.StringVar(&o.Version, "version", "", "version of the dataset")
 	f.StringVar(&o.Author, "author", "", "who made the dataset")
+	f.StringArrayVar(&b.creators, "creator", nil, "one of those who made it, as \"`NAME <EMAIL> (ORCID)`\"; may be repeated")
+	f.StringVar(&o.About.Publisher, "publisher", "", "who publishes it")
+	f.StringVar(&b.contact, "contact", "", "whom to ask, as \"`NAME <EMAIL>`\"")
+	f.StringArrayVar(&o.About.Keywords, "keyword", nil, "a `word` it is found by; may be repeated")
+	f.StringVar(&b.doi, "doi", "", "its `DOI`, such as 10.5281/zenodo.1234567")
+	f.StringVar(&o.About.URL, "url", "", "the `URL` of its web page")
+	f.StringArrayVar(&o.About.Source, "source", nil, "a `URL` or words for what it was made from; may be repeated")
+	f.StringVar(&o.About.DatePublished, "published", "", "the `DATE` it was published, such as 2026-11-25")
+	f.BoolVar(&o.NoDescribe, "no-describe", false, "take no description from files in SRC, such as README or dataset_description.json")
 	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the image; may be repeated")
 	f.BoolVar(&o.Rehash, "rehash", false, "read every file, even if it looks unchanged")
 	f.StringVarP(&o.Message, "message", "m", "", "what changed in this version, for \"cdb log\"")
@@ -189,6 +209,9 @@ func (b *buildRun) complete() error {
 	if o.Labels, err = parseLabels(b.labels); err != nil {
 		return err
 	}
+	if err = b.about(); err != nil {
+		return err
+	}
 	if o.Epoch, err = parseEpoch(b.getenv("SOURCE_DATE_EPOCH")); err != nil {
 		return err
 	}
@@ -206,6 +229,34 @@ func (b *buildRun) complete() error {
 	}
 	o.Entrypoint = b.entrypoint
 	return b.checkArch()
+}
+
+// about checks the flags that describe the dataset.
+func (b *buildRun) about() error {
+	a := &b.opts.About
+	for _, c := range b.creators {
+		p := catalog.ParsePerson(c)
+		if p.Name == "" {
+			return usagef("build: creator %q: give \"NAME <EMAIL> (ORCID)\", of which only the name is needed", c)
+		}
+		a.Creators = append(a.Creators, p)
+	}
+	if b.contact != "" {
+		a.Contact = catalog.ParsePerson(b.contact)
+	}
+	if b.doi != "" {
+		if catalog.ParseDOI(b.doi) == "" {
+			return usagef("build: DOI %q: give one such as 10.5281/zenodo.1234567", b.doi)
+		}
+		a.Identifiers = []string{catalog.Identifier(b.doi)}
+	}
+	if u := a.URL; u != "" && !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") {
+		return usagef("build: URL %q: give one that begins with https://", u)
+	}
+	if d := a.DatePublished; d != "" && !describe.IsDate(d) {
+		return usagef("build: date %q: give a year, a month, a day or a time, such as 2026-11-25", d)
+	}
+	return nil
 }
 
 // checkArch puts architectures in one order, whatever that of the flag, and
@@ -286,7 +337,7 @@ func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
 	if n := len(r.Skipped); n > 0 {
 		b.talk.Warn("%s left out; --strict makes that an error", ui.Plural(int64(n), "input"))
 	}
-	for _, err := range r.ContextWarnings {
+	for _, err := range r.DatasetWarnings {
 		b.talk.Warn("%v", err)
 	}
 	if r.Warned > 0 {

@@ -11,28 +11,79 @@ import (
 	"github.com/spf13/cobra"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/image"
+	"github.com/data-containers/cdb/internal/query"
+	"github.com/data-containers/cdb/internal/standard"
 	"github.com/data-containers/cdb/internal/ui"
 )
 
 func (a *app) infoCommand() *cobra.Command {
-	asJSON := false
+	asJSON, format, base := false, "", ""
 	cmd := &cobra.Command{
-		Use:   "info IMAGE [--json]",
+		Use:   "info IMAGE [--json|--format FORMAT]",
 		Short: "Describe an image and its dataset",
 		Long: `Describe an image: what is known of its dataset, what it runs on, and which
-layers it is made of.`,
-		Example:           "  cdb info photos\n  cdb info photos.tar --json",
+layers it is made of.
+
+With --format it is a document of a standard, from the catalog alone: what the
+entrypoint prints for "-info -format FORMAT", to the byte. FORMAT is one of
+  schema.org             JSON-LD that search engines for datasets read
+  croissant              Croissant 1.1 (JSON-LD)
+  ro-crate               RO-Crate 1.2: ro-crate-metadata.json
+  datapackage            Frictionless Data Package v2: datapackage.json
+  datacite, datacite-xml
+                         metadata for a DOI: JSON of 4.3, XML of 4.7
+  bagit, bag-info        manifest-sha256.txt and bag-info.txt of BagIt 1.0
+  bids                   dataset_description.json of BIDS
+  markdown               a data card for people
+What a standard asks for and nobody said is named on standard error.`,
+		Example: `  cdb info photos
+  cdb info photos.tar --json
+  cdb info photos --format schema.org --base-url https://example.org/photos/
+  cdb info photos --format markdown > CARD.md`,
 		Args:              arguments(1, 1, "one IMAGE"),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkInfo(format, base, asJSON); err != nil {
+				return err
+			}
 			return a.with(cmd.Context(), args[0], func(c *cdb.Container) error {
+				if format != "" {
+					return a.infoAs(cmd.Context(), c, format, base)
+				}
 				return a.info(cmd.Context(), c, asJSON)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	cmd.Flags().StringVar(&format, "format", "", "print the description in the `FORMAT` of a standard")
+	cmd.Flags().StringVar(&base, "base-url", "", "with --format: the `URL` below which the files of the dataset are")
+	// The flag was just defined.
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(standard.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func checkInfo(format, base string, asJSON bool) error {
+	switch {
+	case format != "" && asJSON:
+		return usageError("info: --json and --format cannot be combined")
+	case format != "" && !slices.Contains(standard.Formats(), format):
+		return usagef("info: format %q: it is none of %s", format, strings.Join(standard.Formats(), ", "))
+	case base != "" && format == "":
+		return usageError("info: --base-url goes with --format")
+	}
+	return nil
+}
+
+// infoAs is the description in the form of a standard.
+func (a *app) infoAs(ctx context.Context, c *cdb.Container, format, base string) error {
+	if base != "" && !strings.HasSuffix(base, "/") {
+		base += "/"
+	}
+	return queryCode(query.Run(ctx, query.Env{
+		DB: c.Catalog(), Stdout: a.stdout, Stderr: a.stderr, StdoutTTY: a.stdoutTTY, Name: "cdb info", BaseURL: base,
+	}, []string{"-info", "-format", format}))
 }
 
 func (a *app) info(ctx context.Context, c *cdb.Container, asJSON bool) error {
@@ -56,6 +107,25 @@ type infoJSON struct {
 	License       string            `json:"license"`
 	Version       string            `json:"version"`
 	Author        string            `json:"author"`
+	Creators      []personJSON      `json:"creators,omitempty"`
+	Rights        string            `json:"rights,omitempty"`
+	Identifiers   []string          `json:"identifiers,omitempty"`
+	URL           string            `json:"url,omitempty"`
+	Publisher     string            `json:"publisher,omitempty"`
+	Contact       *personJSON       `json:"contact,omitempty"`
+	Keywords      []string          `json:"keywords,omitempty"`
+	Citation      string            `json:"citation,omitempty"`
+	DateCreated   string            `json:"dateCreated,omitempty"`
+	DatePublished string            `json:"datePublished,omitempty"`
+	DateModified  string            `json:"dateModified,omitempty"`
+	Source        []string          `json:"source,omitempty"`
+	Funding       []string          `json:"funding,omitempty"`
+	References    []string          `json:"references,omitempty"`
+	Languages     []string          `json:"languages,omitempty"`
+	Spatial       []string          `json:"spatial,omitempty"`
+	Temporal      string            `json:"temporal,omitempty"`
+	ConformsTo    []string          `json:"conformsTo,omitempty"`
+	Origins       map[string]string `json:"origins,omitempty"` // the files that words came from, by their keys
 	Created       string            `json:"created"`
 	Generator     string            `json:"generator"`
 	Extract       string            `json:"extract"` // as in the catalog
@@ -71,6 +141,17 @@ type infoJSON struct {
 	Platforms     []string          `json:"platforms"`
 	Labels        map[string]string `json:"labels"`
 	Layers        []layerJSON       `json:"layers"`
+
+	said []catalog.Said
+}
+
+type personJSON struct {
+	Name        string `json:"name"`
+	Given       string `json:"given,omitempty"`
+	Family      string `json:"family,omitempty"`
+	Affiliation string `json:"affiliation,omitempty"`
+	ORCID       string `json:"orcid,omitempty"`
+	Email       string `json:"email,omitempty"`
 }
 
 type layerJSON struct {
@@ -98,7 +179,18 @@ func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
 		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator, Extract: ds.Extract,
 		Prefix: ds.Prefix, Preserved: ds.Preserved, FullText: c.Catalog().HasText(),
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs, Packs: len(packs),
-		Labels: ds.Labels,
+		Labels: ds.Labels, said: ds.Said(),
+		Rights: ds.Rights, Identifiers: ds.Identifiers, URL: ds.URL, Publisher: ds.Publisher, Keywords: ds.Keywords,
+		Citation: ds.Citation, DateCreated: ds.DateCreated, DatePublished: ds.DatePublished, DateModified: ds.DateModified,
+		Source: ds.Source, Funding: ds.Funding, References: ds.References, Languages: ds.Languages,
+		Spatial: ds.Spatial, Temporal: ds.Temporal, ConformsTo: ds.ConformsTo, Origins: ds.Origins,
+	}
+	for _, p := range ds.Creators {
+		info.Creators = append(info.Creators, personJSON(p))
+	}
+	if !ds.Contact.IsZero() {
+		p := personJSON(ds.Contact)
+		info.Contact = &p
 	}
 	for _, p := range c.Image.Platforms {
 		info.Platforms = append(info.Platforms, p.OS+"/"+p.Architecture)
@@ -125,11 +217,26 @@ func (i *infoJSON) table() [][]string {
 		{"Image:", i.Ref},
 		{"Digest:", i.Digest},
 		{"Dataset:", i.DatasetDigest},
-		{"Title:", i.Title},
-		{"Description:", i.Description},
-		{"Version:", i.Version},
-		{"Author:", i.Author},
-		{"Licence:", i.License},
+	}
+	for _, s := range i.said {
+		name := s.Name
+		if s.Key == "license" {
+			name = "Licence"
+		}
+		values := s.Values
+		if s.Key == "keywords" || s.Key == "languages" {
+			values = []string{strings.Join(values, ", ")}
+		}
+		for n, v := range values {
+			if n > 0 {
+				name = " "
+			} else {
+				name += ":"
+			}
+			rows = append(rows, []string{name, v})
+		}
+	}
+	rows = append(rows, [][]string{
 		{"Created:", i.Created},
 		{"Generator:", i.Generator},
 		{"Extracted:", strings.ReplaceAll(i.Extract, ",", ", ")},
@@ -140,7 +247,7 @@ func (i *infoJSON) table() [][]string {
 		{"Bytes:", bytes(i.Bytes)},
 		{"Packed:", fmt.Sprintf("%s in %s", bytes(i.Size), ui.Plural(int64(i.Packs), "pack"))},
 		{"Platforms:", strings.Join(i.Platforms, ", ")},
-	}
+	}...)
 	rows = slices.DeleteFunc(rows, func(r []string) bool { return r[1] == "" })
 	for _, k := range slices.Sorted(maps.Keys(i.Labels)) {
 		rows = append(rows, []string{"Label:", k + "=" + i.Labels[k]})

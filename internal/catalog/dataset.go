@@ -17,8 +17,9 @@ type Dataset struct {
 	License     string // an SPDX expression
 	Version     string
 	Author      string
-	Labels      map[string]string // the user's own
-	Created     time.Time         // whole seconds, UTC
+	About
+	Labels  map[string]string // the user's own
+	Created time.Time         // whole seconds, UTC
 	// Prefix is the folder of the image that the data lies in: absolute,
 	// clean, "/" at the least.
 	Prefix string
@@ -51,24 +52,25 @@ const labelKey = "label:"
 // pairs returns the rows of table dataset for ds, without empty values.
 func (ds *Dataset) pairs() map[string]string {
 	kv := map[string]string{
-		"title":       ds.Title,
-		"description": ds.Description,
-		"license":     ds.License,
-		"version":     ds.Version,
-		"author":      ds.Author,
-		"created":     ds.Created.UTC().Format(time.RFC3339),
-		"prefix":      ds.Prefix,
-		"preserved":   strconv.FormatBool(ds.Preserved),
-		"generator":   ds.Generator,
-		"extract":     ds.Extract,
-		"files":       strconv.FormatInt(ds.Files, 10),
-		"dirs":        strconv.FormatInt(ds.Dirs, 10),
-		"links":       strconv.FormatInt(ds.Links, 10),
-		"bytes":       strconv.FormatInt(ds.Bytes, 10),
-		"digest":      ds.Digest,
+		"created":   ds.Created.UTC().Format(time.RFC3339),
+		"prefix":    ds.Prefix,
+		"preserved": strconv.FormatBool(ds.Preserved),
+		"generator": ds.Generator,
+		"extract":   ds.Extract,
+		"files":     strconv.FormatInt(ds.Files, 10),
+		"dirs":      strconv.FormatInt(ds.Dirs, 10),
+		"links":     strconv.FormatInt(ds.Links, 10),
+		"bytes":     strconv.FormatInt(ds.Bytes, 10),
+		"digest":    ds.Digest,
 	}
 	if ds.Mixed {
 		kv["mixed"] = "true"
+	}
+	for _, w := range ds.words() {
+		kv[w.key] = w.encode()
+	}
+	for k, v := range ds.Origins {
+		kv[originKey+k] = v
 	}
 	for k, v := range ds.Labels {
 		kv[labelKey+k] = v
@@ -85,18 +87,16 @@ func (ds *Dataset) pairs() map[string]string {
 // newer programs.
 func parseDataset(kv map[string]string) (*Dataset, error) {
 	ds := &Dataset{
-		Title:       kv["title"],
-		Description: kv["description"],
-		License:     kv["license"],
-		Version:     kv["version"],
-		Author:      kv["author"],
-		Prefix:      kv["prefix"],
-		Preserved:   kv["preserved"] == "true",
-		Mixed:       kv["mixed"] == "true",
-		Generator:   kv["generator"],
-		Extract:     kv["extract"],
-		Digest:      kv["digest"],
-		Labels:      map[string]string{},
+		Prefix:    kv["prefix"],
+		Preserved: kv["preserved"] == "true",
+		Mixed:     kv["mixed"] == "true",
+		Generator: kv["generator"],
+		Extract:   kv["extract"],
+		Digest:    kv["digest"],
+		Labels:    map[string]string{},
+	}
+	for _, w := range ds.words() {
+		w.decode(kv[w.key])
 	}
 	var err error
 	if ds.Created, err = time.Parse(time.RFC3339, kv["created"]); err != nil {
@@ -110,6 +110,12 @@ func parseDataset(kv map[string]string) (*Dataset, error) {
 	for k, v := range kv {
 		if name, ok := strings.CutPrefix(k, labelKey); ok {
 			ds.Labels[name] = v
+		}
+		if key, ok := strings.CutPrefix(k, originKey); ok {
+			if ds.Origins == nil {
+				ds.Origins = map[string]string{}
+			}
+			ds.Origins[key] = v
 		}
 	}
 	if !strings.HasPrefix(ds.Prefix, "/") {

@@ -71,6 +71,31 @@ func member(obj, name string) string {
 	return found
 }
 
+// elements calls f with the JSON text of each element of an array until f
+// returns false. It reports whether it is an array as far as it was read.
+func elements(array string, f func(value string) bool) bool {
+	i := skipSpace(array, 0)
+	if i == len(array) || array[i] != '[' {
+		return false
+	}
+	if i = skipSpace(array, i+1); i < len(array) && array[i] == ']' {
+		return true
+	}
+	for {
+		end := skipValue(array, i, 1)
+		if end < 0 {
+			return false
+		}
+		if !f(array[i:end]) {
+			return true
+		}
+		if i = skipSpace(array, end); i == len(array) || array[i] != ',' {
+			return i < len(array) && array[i] == ']'
+		}
+		i = skipSpace(array, i+1)
+	}
+}
+
 func skipSpace(s string, i int) int {
 	for i < len(s) && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r') {
 		i++

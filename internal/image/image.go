@@ -104,29 +104,79 @@ type ConfigOptions struct {
 }
 
 // Labels returns the labels of the config and annotations of the manifest
-// that describe ds and its layers: the one place where they come from.
+// that describe ds and its layers: the one place where they come from. What
+// the user says in a label stands before what the files of the dataset say.
 func Labels(ds *catalog.Dataset, layers []Layer) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, ds.Labels)
 	for k, v := range map[string]string{
-		ocispec.AnnotationTitle:       ds.Title,
-		ocispec.AnnotationDescription: ds.Description,
-		ocispec.AnnotationLicenses:    ds.License,
-		ocispec.AnnotationVersion:     ds.Version,
-		ocispec.AnnotationAuthors:     ds.Author,
-		ocispec.AnnotationCreated:     ds.Created.UTC().Format(time.RFC3339),
-		LabelFormat:                   Format,
-		LabelPrefix:                   ds.Prefix,
-		LabelFiles:                    strconv.FormatInt(ds.Files, 10),
-		LabelBytes:                    strconv.FormatInt(ds.Bytes, 10),
-		LabelDigest:                   ds.Digest,
-		LabelCatalog:                  catalogLayers(layers),
+		ocispec.AnnotationCreated: ds.Created.UTC().Format(time.RFC3339),
+		LabelFormat:               Format,
+		LabelPrefix:               ds.Prefix,
+		LabelFiles:                strconv.FormatInt(ds.Files, 10),
+		LabelBytes:                strconv.FormatInt(ds.Bytes, 10),
+		LabelDigest:               ds.Digest,
+		LabelCatalog:              catalogLayers(layers),
 	} {
 		if v != "" {
 			labels[k] = v
 		}
 	}
+	for _, w := range []struct{ key, value, word string }{
+		{ocispec.AnnotationTitle, ds.Title, "title"},
+		{ocispec.AnnotationDescription, ds.Description, "description"},
+		{ocispec.AnnotationLicenses, ds.License, "license"},
+		{ocispec.AnnotationVersion, ds.Version, "version"},
+		{ocispec.AnnotationAuthors, ds.Authors(), authorsWord(ds)},
+		{ocispec.AnnotationURL, doiURL(ds), "identifiers"},
+		{ocispec.AnnotationURL, ds.URL, "url"},
+		{ocispec.AnnotationSource, firstURL(ds.Source), "source"},
+		{ocispec.AnnotationVendor, ds.Publisher, "publisher"},
+	} {
+		_, given := ds.Labels[w.key]
+		if w.value != "" && !(given && ds.Origins[w.word] != "") {
+			labels[w.key] = short(w.value)
+		}
+	}
 	return labels
+}
+
+// maxLabel is the length of a label that comes from the files of a dataset, in
+// bytes: registries take documents of a few megabytes, and labels are in three.
+const maxLabel = 4096
+
+// short cuts a label that is too long.
+func short(s string) string {
+	if len(s) <= maxLabel {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLabel-len("…")], "") + "…"
+}
+
+// authorsWord returns the word that the authors are made of.
+func authorsWord(ds *catalog.Dataset) string {
+	if ds.Author != "" {
+		return "author"
+	}
+	return "creators"
+}
+
+// doiURL returns the URL of the dataset's DOI, or "".
+func doiURL(ds *catalog.Dataset) string {
+	if doi := ds.DOI(); doi != "" {
+		return catalog.Identifier(doi)
+	}
+	return ""
+}
+
+// firstURL returns the first URL of a list, or "".
+func firstURL(list []string) string {
+	for _, s := range list {
+		if strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") {
+			return s
+		}
+	}
+	return ""
 }
 
 // Config returns the bytes of the image config.

@@ -234,3 +234,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Labels are made of all that is said, and stay small whatever a file says.
+func TestLabelsOfAbout(t *testing.T) {
+	ds := &catalog.Dataset{Description: strings.Repeat("ü", 5000), About: catalog.About{
+		Creators: []catalog.Person{{Name: "Ada"}, {Name: "Bob"}}, Publisher: "P", Identifiers: []string{"https://doi.org/10.1234/x"},
+		Source: []string{"words", "https://example.org/raw"},
+	}}
+	labels := image.Labels(ds, nil)
+	for key, want := range map[string]string{"authors": "Ada, Bob", "vendor": "P", "url": "https://doi.org/10.1234/x", "source": "https://example.org/raw"} {
+		if got := labels["org.opencontainers.image."+key]; got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+	if d := labels["org.opencontainers.image.description"]; len(d) > 4096 || !strings.HasSuffix(d, "ü…") {
+		t.Errorf("a description of %d bytes", len(d))
+	}
+	const vendor = "org.opencontainers.image.vendor"
+	for origin, want := range map[string]string{"": "P", "datacite.json": "mine"} {
+		ds := &catalog.Dataset{Labels: map[string]string{vendor: "mine"}, About: catalog.About{Publisher: "P", Origins: map[string]string{"publisher": origin}}}
+		if got := image.Labels(ds, nil)[vendor]; got != want {
+			t.Errorf("%q said by %q: the label is %q", "P", origin, got)
+		}
+	}
+	if _, ok := image.Labels(&catalog.Dataset{}, nil)[vendor]; ok {
+		t.Error("a label without a value")
+	}
+}

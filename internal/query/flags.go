@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/data-containers/cdb/internal/standard"
 )
 
 // options are the flags.
@@ -129,11 +131,12 @@ func (r *run) check(given map[string]bool) error {
 
 func (r *run) checkValues() error {
 	formats := []string{"", "text", "table", "json", "jsonl", "csv", "tsv"}
+	described := r.info && slices.Contains(standard.Formats(), r.format)
 	switch {
-	case !slices.Contains(formats, r.format):
+	case !described && r.info && r.format != "" && r.format != "text" && r.format != "json":
+		return usageError(fmt.Sprintf("-info prints text, json, %s", strings.Join(standard.Formats(), ", ")))
+	case !described && !slices.Contains(formats, r.format):
 		return usageError(fmt.Sprintf("-format %q is none of %s", r.format, strings.Join(formats[1:], ", ")))
-	case r.info && r.format != "" && r.format != "text" && r.format != "json":
-		return usageError("-info prints text or json")
 	case r.count && r.format != "" && r.format != "text" && r.format != "json":
 		return usageError("-count prints text or json")
 	case r.limit < 0 || r.maxRows < 0 || r.timeout < 0:

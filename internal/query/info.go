@@ -1,8 +1,10 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/standard"
 	"github.com/data-containers/cdb/internal/tree"
 )
 
@@ -24,6 +27,9 @@ type fact struct {
 
 // printInfo is -info: the dataset as a whole.
 func (r *run) printInfo(ctx context.Context) error {
+	if slices.Contains(standard.Formats(), r.format) {
+		return r.printStandard(ctx)
+	}
 	ds := r.DB.Dataset()
 	metrics, err := r.DB.Metrics(ctx)
 	if err != nil {
@@ -31,7 +37,7 @@ func (r *run) printInfo(ctx context.Context) error {
 	}
 	facts := datasetFacts(ds)
 	if r.format == "json" {
-		return r.infoJSON(facts, ds.Labels, metrics)
+		return r.infoJSON(facts, ds, metrics)
 	}
 	for _, k := range slices.Sorted(maps.Keys(ds.Labels)) {
 		facts = append(facts, fact{name: "Label " + k, text: ds.Labels[k]})
@@ -51,6 +57,50 @@ func (r *run) printInfo(ctx context.Context) error {
 	return r.infoText(facts)
 }
 
+// printStandard is -info in the form of a standard.
+func (r *run) printStandard(ctx context.Context) error {
+	var w io.Writer = r.out
+	if r.StdoutTTY {
+		lines := &visibleLines{w: w}
+		defer lines.flush()
+		w = lines
+	}
+	lacks, err := standard.Write(ctx, w, r.DB, r.format, standard.Options{Base: r.BaseURL})
+	if err == nil && len(lacks) > 0 {
+		fmt.Fprintf(r.Stderr, "%s: %s asks for what nobody said: %s\n", r.Name, r.format, strings.Join(lacks, ", "))
+	}
+	return err
+}
+
+// visibleLines makes visible, line by line, what could steer a terminal.
+type visibleLines struct {
+	w    io.Writer
+	line []byte
+}
+
+func (v *visibleLines) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, after, ok := bytes.Cut(rest, []byte("\n"))
+		v.line = append(v.line, line...)
+		if ok {
+			if err := v.flush(); err != nil {
+				return 0, err
+			}
+			if _, err := io.WriteString(v.w, "\n"); err != nil {
+				return 0, err
+			}
+		}
+		rest = after
+	}
+	return len(p), nil
+}
+
+func (v *visibleLines) flush() error {
+	_, err := io.WriteString(v.w, tree.Visible(string(v.line)))
+	v.line = v.line[:0]
+	return err
+}
+
 func datasetFacts(ds *catalog.Dataset) []fact {
 	str := func(name, key, v string) fact { return fact{name, key, v, textCell(v)} }
 	num := func(name, key string, n int64) fact {
@@ -58,12 +108,11 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 	}
 	preserved := str("Preserved", "preserved", strconv.FormatBool(ds.Preserved))
 	preserved.cell.json = true
-	facts := []fact{
-		str("Title", "title", ds.Title),
-		str("Description", "description", ds.Description),
-		str("Version", "version", ds.Version),
-		str("Author", "author", ds.Author),
-		str("License", "license", ds.License),
+	var facts []fact
+	for _, s := range ds.Said() {
+		facts = append(facts, said(s)...)
+	}
+	return append(facts, []fact{
 		str("Created", "created", ds.Created.UTC().Format(time.RFC3339)),
 		str("Generator", "generator", ds.Generator),
 		str("Extracted", "extract", strings.ReplaceAll(ds.Extract, ",", ", ")),
@@ -74,8 +123,24 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 		num("Bytes", "bytes", ds.Bytes),
 		str("Digest", "digest", ds.Digest),
 		preserved,
+	}...)
+}
+
+// said returns the lines for one thing that is said: of several values each
+// has its own, but for words that are short.
+func said(s catalog.Said) []fact {
+	f := fact{name: s.Name, key: s.Key, cell: cell{Value: catalog.Value{Kind: catalog.Text, Text: s.JSON}, json: true}}
+	if s.Key == "keywords" || s.Key == "languages" {
+		f.text = strings.Join(s.Values, ", ")
+		return []fact{f}
 	}
-	return slices.DeleteFunc(facts, func(f fact) bool { return f.text == "" })
+	var facts []fact
+	for _, v := range s.Values {
+		f.text = v
+		facts = append(facts, f)
+		f.name, f.key = "", ""
+	}
+	return facts
 }
 
 // infoText aligns the values. A name or value may be anything that a user
@@ -98,21 +163,20 @@ func (r *run) infoText(facts []fact) error {
 	return nil
 }
 
-func (r *run) infoJSON(facts []fact, labels map[string]string, metrics []string) error {
+func (r *run) infoJSON(facts []fact, ds *catalog.Dataset, metrics []string) error {
 	b := []byte("{")
 	for _, f := range facts {
+		if f.key == "" { // one more line of the fact before
+			continue
+		}
 		b = append(catalog.AppendString(b, f.key), ": "...)
 		b = append(appendCell(b, f.cell), ",\n "...)
 	}
-	b = append(b, `"labels": {`...)
-	for i, k := range slices.Sorted(maps.Keys(labels)) {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = append(catalog.AppendString(b, k), ": "...)
-		b = catalog.AppendString(b, labels[k])
+	if len(ds.Origins) > 0 {
+		b = append(appendMap(append(b, `"origins": `...), ds.Origins), ",\n "...)
 	}
-	b = append(b, "},\n \"metrics\": ["...)
+	b = appendMap(append(b, `"labels": `...), ds.Labels)
+	b = append(b, ",\n \"metrics\": ["...)
 	for i, m := range metrics {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -122,4 +186,16 @@ func (r *run) infoJSON(facts []fact, labels map[string]string, metrics []string)
 	b = fmt.Appendf(b, "],\n \"full_text\": %t}\n", r.DB.HasText())
 	_, err := r.out.Write(b)
 	return err
+}
+
+func appendMap(b []byte, m map[string]string) []byte {
+	b = append(b, '{')
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(catalog.AppendString(b, k), ": "...)
+		b = catalog.AppendString(b, m[k])
+	}
+	return append(b, '}')
 }

@@ -51,6 +51,8 @@ type Env struct {
 	StdoutTTY bool
 	Name      string // of the program, in messages; default "entrypoint"
 	Version   string // of the program
+	// BaseURL is put before the paths of files in descriptions for the web.
+	BaseURL string
 	// Serve is what -start runs until its context ends; nil just waits.
 	Serve func(ctx context.Context) error
 }

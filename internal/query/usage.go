@@ -35,7 +35,9 @@ Order and amount
 
 Output
   -format F        table, json, jsonl, csv or tsv; -sql prints a table and
-                   all else plain text without it
+                   all else plain text without it; of -info it is json or
+                   a standard: schema.org, croissant, ro-crate, datapackage,
+                   datacite, datacite-xml, bagit, bag-info, bids, markdown
   -0               paths only, each ended by a NUL byte, nothing escaped
   -timeout D       time that SQLite may take for -sql or -where, such as
                    90s or 5m (default 1m; 0 is no limit)
@@ -61,5 +63,6 @@ Examples
   NAME -where "size > 1e6 AND name LIKE '%.nii.gz'" -format csv
   NAME -sql 'SELECT dir, count(*), sum(size) FROM files GROUP BY dir'
   NAME -where "csv.rows > 100 AND mime.type = 'text/csv'" -count
+  NAME -info -format croissant
   NAME -where "type = 'symlink'" -ls -0 | xargs -0 ls -l
 `

@@ -18,7 +18,7 @@ const module = "github.com/data-containers/cdb"
 var layers = [][]string{
 	{"internal/tree", "internal/blobcache", "bench/link"},
 	{"internal/catalog", "internal/pack", "internal/registry"},
-	{"internal/image", "internal/export", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
+	{"internal/image", "internal/export", "internal/unpack", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
 	{".", "internal/ui"},
 	{"cmd/cdb", "cmd/entrypoint", "bench"},

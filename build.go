@@ -213,6 +213,7 @@ func (o *BuildOptions) check() error {
 type build struct {
 	opts    BuildOptions
 	src     string
+	sources *sources // nil if all data is in src
 	target  store.Target
 	temp    string // a folder for the catalog
 	parent  *Container
@@ -235,6 +236,11 @@ func (b *build) run(ctx context.Context) (*BuildResult, error) {
 	}
 	defer temp.remove()
 	b.temp = temp.path
+	if b.sources != nil {
+		if err := b.openSources(ctx); err != nil {
+			return nil, err
+		}
+	}
 	result, err := b.scanAndAssemble(ctx)
 	if catalog.IsFull(err) {
 		err = fmt.Errorf("write catalog in temporary folder %q: %w (%w)", b.temp, syscall.ENOSPC, err)
@@ -348,6 +354,9 @@ func (b *build) scan(ctx context.Context) (*scan.Listing, error) {
 	}
 	if b.overlay != nil {
 		opts.Overlay, opts.IgnoreFile = true, "-"
+	}
+	if b.sources != nil {
+		return scan.OpenMounts(ctx, b.sources.mounts, opts)
 	}
 	return scan.Open(ctx, b.src, opts)
 }

@@ -28,6 +28,8 @@ type Places struct {
 	Registries *registry.Client
 	// Pieces keeps what was read of images in registries; nil keeps nothing.
 	Pieces *blobcache.Cache
+	// Proxy is for downloads; nil is none.
+	Proxy store.Proxy
 }
 
 func (p Places) config() store.Config {

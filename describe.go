@@ -151,8 +151,16 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 		ds.Complete(given, "")
 		inheritLabels(&ds, b.parent.Catalog().Dataset().Labels)
 	}
+	words := b.sourceWords()
+	if words != nil {
+		ds.Complete(words.Given(), "")
+		inheritLabels(&ds, words.Labels)
+	}
 	if b.found != nil {
 		ds.Complete(b.found, "")
+	}
+	if words != nil {
+		ds.Complete(words, "") // files that said it may lie elsewhere now
 	}
 	return ds
 }

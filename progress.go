@@ -39,6 +39,16 @@ func (p *Progress) setPhase(phase string) {
 	}
 }
 
+// restart begins a phase that counts anew.
+func (p *Progress) restart(phase string) {
+	if p != nil {
+		p.setPhase(phase)
+		p.setTotal(0, 0)
+		p.files.Store(0)
+		p.bytes.Store(0)
+	}
+}
+
 func (p *Progress) setTotal(files, bytes int64) {
 	if p != nil {
 		p.totalFiles.Store(files)

@@ -30,12 +30,9 @@ type memory struct {
 func (b *build) openMemory() *memory {
 	m := &memory{}
 	dir := b.opts.Cache
-	src, err := filepath.Abs(b.src)
+	src, err := b.remembered()
 	if dir == "" || err != nil {
 		return m
-	}
-	if real, err := filepath.EvalSymlinks(src); err == nil {
-		src = real
 	}
 	dir = filepath.Join(dir, "changes")
 	sum := sha256.Sum256([]byte(src))
@@ -53,6 +50,21 @@ func (b *build) openMemory() *memory {
 		m.writer = nil
 	}
 	return m
+}
+
+// remembered is what builds of the same source are known by.
+func (b *build) remembered() (string, error) {
+	if b.sources != nil {
+		return b.sources.key()
+	}
+	src, err := filepath.Abs(b.src)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(src); err == nil {
+		src = real
+	}
+	return src, nil
 }
 
 // close ends the use of the memory. What an interrupted build has finished

@@ -52,7 +52,24 @@ func makeTempDir(dir string) (*tempDir, error) {
 
 // remove removes the folder with all that is in it.
 func (d *tempDir) remove() error {
-	return errors.Join(os.RemoveAll(d.path), d.lock.Close())
+	return errors.Join(removeAll(d.path), d.lock.Close())
+}
+
+// removeAll removes a folder with all that is in it, also what was unpacked
+// with modes that forbid it.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && err == nil {
+			// WalkDir reads a folder after it came by.
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
 }
 
 // lockDir opens a folder and locks it, if the file system can: busy says that
@@ -115,6 +132,6 @@ func sweepTempDir(path string) {
 		return
 	}
 	if tryLockDir(f) == nil && stillIs(path, f) {
-		_ = os.RemoveAll(path)
+		_ = removeAll(path)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,7 +107,7 @@ func (a *app) places() (cdb.Places, error) {
 	}
 	return cdb.Places{
 		Store: a.storeDir(), DockerHost: a.getenv("DOCKER_HOST"), TempDir: os.TempDir(), Cache: a.cacheDir(),
-		Registries: r.client, Pieces: r.pieces,
+		Registries: r.client, Pieces: r.pieces, Proxy: http.ProxyFromEnvironment,
 	}, nil
 }
 

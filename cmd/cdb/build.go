@@ -34,15 +34,18 @@ type buildRun struct {
 	contact     string
 	doi         string
 	json        bool
+	from        sourceFlags
 }
 
 func (a *app) buildCommand() *cobra.Command {
 	b := &buildRun{app: a}
 	cmd := &cobra.Command{
-		Use:   "build SRC [-t NAME[:TAG]] [-o DEST] [FLAGS]",
-		Short: "Make a data container of a folder or a file",
-		Long: `Make a data container of the folder or the single file SRC, in one pass over
-the data. Its pinned reference is printed: the image by its digest.
+		Use:   "build SRC... [-t NAME[:TAG]] [-o DEST] [FLAGS]",
+		Short: "Make a data container of folders, files, archives or images",
+		Long: `Make a data container of the data in SRC, in one pass over it. Its pinned
+reference is printed: the image by its digest.
+
+` + sourcesHelp + `
 
 Without -o the image goes into the local store, under the name that -t gives.
 DEST is one of
@@ -89,14 +92,16 @@ the data, in the syntax of .gitignore.`,
   cdb build photos -t photos:2025 -m "those of May"
   cdb build photos -t ghcr.io/lab/photos:2025 --push --no-store
   cdb build photos -t photos --extract default,-mime --gps
+  cdb build photos --add tables=gdp.zip -t photos
   SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
-		Args:              arguments(1, 1, "one SRC, a folder or a file"),
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return b.run(cmd.Context(), args[0])
+			return b.run(cmd.Context(), args)
 		},
 	}
 	b.flags(cmd.Flags())
+	b.from.flags(cmd.Flags())
 	for flag, values := range map[string][]string{
 		"compression": {"gzip", "zstd", "none"},
 		"arch":        architectures(),
@@ -157,11 +162,17 @@ func (b *buildRun) imageFlags(f *pflag.FlagSet, compressionUsage, compression st
 // architectures are those that there are entrypoints for.
 func architectures() []string { return []string{"amd64", "arm64"} }
 
-func (b *buildRun) run(ctx context.Context, src string) error {
+func (b *buildRun) run(ctx context.Context, args []string) error {
+	sources, err := b.from.sources(args)
+	if err != nil {
+		return err
+	}
 	if err := b.complete(); err != nil {
 		return err
 	}
-	return b.make(ctx, src, func(o cdb.BuildOptions) (*cdb.BuildResult, error) { return cdb.Build(ctx, src, o) })
+	return b.make(ctx, skipBase(sources), func(o cdb.BuildOptions) (*cdb.BuildResult, error) {
+		return cdb.BuildSources(ctx, sources, o)
+	})
 }
 
 // make makes an image of src and says what it made.

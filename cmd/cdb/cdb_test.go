@@ -62,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"same":    same,
 			"nofiles": noFiles,
 			"capture": capture,
+			"serve":   serveFolder,
 		},
 	})
 }

@@ -55,15 +55,43 @@ func Parse(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch str
 // ParseWith is Parse, and calls seen with the manifest before the config is
 // fetched: where that takes time, other things can be fetched meanwhile.
 func ParseWith(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch string, seen func(*ocispec.Manifest)) (*Image, error) {
+	img, layers, diffIDs, err := parse(ctx, fetch, root, arch, seen)
+	if err != nil {
+		return nil, err
+	}
+	if err := img.setLayers(layers, diffIDs); err != nil {
+		return nil, fmt.Errorf("image %s: %w", root.Digest, err)
+	}
+	return img, nil
+}
+
+// ParseAny is Parse for the image of anybody: its layers, from the lowest up,
+// have no roles.
+func ParseAny(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch string) (*Image, error) {
+	img, layers, diffIDs, err := parse(ctx, fetch, root, arch, func(*ocispec.Manifest) {})
+	if err != nil {
+		return nil, err
+	}
+	if len(layers) != len(diffIDs) {
+		return nil, fmt.Errorf("image %s: %d layers for %d diffIDs", root.Digest, len(layers), len(diffIDs))
+	}
+	for i, d := range layers {
+		img.Layers = append(img.Layers, Layer{Descriptor: d, DiffID: diffIDs[i]})
+	}
+	return img, nil
+}
+
+// parse is ParseWith without the roles of layers.
+func parse(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch string, seen func(*ocispec.Manifest)) (*Image, []ocispec.Descriptor, []digest.Digest, error) {
 	img := &Image{Root: root, Manifest: root}
 	if root.MediaType == ocispec.MediaTypeImageIndex || root.MediaType == dockerIndex {
 		var index ocispec.Index
 		if err := document(ctx, fetch, root, &index); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		var err error
 		if img.Manifest, err = choose(&index, arch); err != nil {
-			return nil, fmt.Errorf("image %s: %w", root.Digest, err)
+			return nil, nil, nil, fmt.Errorf("image %s: %w", root.Digest, err)
 		}
 		for _, m := range index.Manifests {
 			if m.Platform != nil {
@@ -73,24 +101,21 @@ func ParseWith(ctx context.Context, fetch Fetcher, root ocispec.Descriptor, arch
 	}
 	var m ocispec.Manifest
 	if err := document(ctx, fetch, img.Manifest, &m); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	if m.Config.MediaType != ocispec.MediaTypeImageConfig && m.Config.MediaType != "application/vnd.docker.container.image.v1+json" {
-		return nil, fmt.Errorf("image %s: %w: its config is %q", root.Digest, ErrNoDataContainer, m.Config.MediaType)
+		return nil, nil, nil, fmt.Errorf("image %s: %w: its config is %q", root.Digest, ErrNoDataContainer, m.Config.MediaType)
 	}
 	seen(&m)
 	var config ocispec.Image
 	if err := document(ctx, fetch, m.Config, &config); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	img.Platform, img.Labels, img.Config = config.Platform, config.Config.Labels, config.Config
 	if len(img.Platforms) == 0 {
 		img.Platforms = []ocispec.Platform{config.Platform}
 	}
-	if err := img.setLayers(m.Layers, config.RootFS.DiffIDs); err != nil {
-		return nil, fmt.Errorf("image %s: %w", root.Digest, err)
-	}
-	return img, nil
+	return img, m.Layers, config.RootFS.DiffIDs, nil
 }
 
 // Blobs returns all that the image root is made of, each once: of an index the

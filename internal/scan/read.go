@@ -98,8 +98,8 @@ func (l *Listing) Read(ctx context.Context) iter.Seq2[*Item, error] {
 			yield(nil, errors.New("read files: the listing is closed"))
 			return
 		}
-		c := newChain(l.root)
-		defer c.cut(0)
+		item, stop := l.items()
+		defer stop()
 		for r, err := range l.records() {
 			if ctx.Err() != nil {
 				err = ctx.Err()
@@ -108,11 +108,21 @@ func (l *Listing) Read(ctx context.Context) iter.Seq2[*Item, error] {
 				yield(nil, err)
 				return
 			}
-			if !yield(l.item(c, r), nil) {
+			if !yield(item(r), nil) {
 				return
 			}
 		}
 	}
+}
+
+// items returns what makes items of records, which come in order, and what
+// ends it.
+func (l *Listing) items() (item func(*record) *Item, stop func()) {
+	if l.parts != nil {
+		return l.partItems()
+	}
+	c := newChain(l.root)
+	return func(r *record) *Item { return l.item(c, r) }, func() { c.cut(0) }
 }
 
 // item returns the item of r and moves the chain to its folder.

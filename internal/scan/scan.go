@@ -11,6 +11,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,7 @@ type Totals struct {
 type Listing struct {
 	opts      Options
 	root      *folder
+	parts     []part // of several sources; nil for one
 	single    string // name in root of the only file, if that is the source
 	outputs   map[string]map[string]bool
 	dirTimes  map[string]time.Time // of folders that hold outputs
@@ -119,11 +121,8 @@ func open(ctx context.Context, src string, opts Options) (_ *Listing, err error)
 		}
 	}()
 	// Before the folder, which the temporary file may be in.
-	if opts.TempDir == "" {
-		opts.TempDir = os.TempDir()
-	}
-	if l.spool, err = createUnlinked(opts.TempDir); err != nil {
-		return nil, fmt.Errorf("create a temporary file: %w", err)
+	if l.spool, err = newSpool(opts.TempDir); err != nil {
+		return nil, err
 	}
 	if l.outputs, err = findOutputs(src, opts.Outputs); err != nil {
 		return nil, err
@@ -133,7 +132,7 @@ func open(ctx context.Context, src string, opts Options) (_ *Listing, err error)
 		return nil, err
 	}
 	if err := w.out.w.Flush(); err != nil {
-		return nil, fmt.Errorf("write the list of files to a temporary file in %q: %w", opts.TempDir, err)
+		return nil, fmt.Errorf("write the list of files to a temporary file in %q: %w", cmp.Or(opts.TempDir, os.TempDir()), err)
 	}
 	l.spoolSize = w.out.n
 	if l.totals.Files+l.totals.Links == 0 {
@@ -293,6 +292,10 @@ func (l *Listing) Close() error {
 		l.root.release()
 		l.root = nil
 	}
+	for _, p := range l.parts {
+		p.root.release()
+	}
+	l.parts = nil
 	if l.spool == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,12 +27,23 @@ const (
 	hasOwner // and all bits of the mode
 	newDev
 	flagged // a folder that is opaque, a mark that is Covered
+	newRoot
 )
 
 // markBits is the type of marks.
 const markBits = byte(len(spoolTypes))
 
 const spoolBuffer = 64 << 10
+
+// newSpool returns an empty file without a name in dir, by default
+// os.TempDir().
+func newSpool(dir string) (*os.File, error) {
+	f, err := createUnlinked(cmp.Or(dir, os.TempDir()))
+	if err != nil {
+		return nil, fmt.Errorf("create a temporary file: %w", err)
+	}
+	return f, nil
+}
 
 // createRemoved returns a new file in dir and removes its name.
 func createRemoved(dir string) (*os.File, error) {
@@ -86,6 +98,9 @@ func appendRecord(b []byte, prev, r *record, preserve bool) []byte {
 	if r.dev != prev.dev {
 		head |= newDev
 	}
+	if r.root != prev.root {
+		head |= newRoot
+	}
 	b = append(b, head)
 	shared := commonPrefix(prev.path, r.path)
 	b = binary.AppendUvarint(b, uint64(shared))
@@ -104,6 +119,9 @@ func appendRecord(b []byte, prev, r *record, preserve bool) []byte {
 func appendOptional(b []byte, head byte, r *record) []byte {
 	if head&newDev != 0 {
 		b = binary.AppendUvarint(b, r.dev)
+	}
+	if head&newRoot != 0 {
+		b = binary.AppendUvarint(b, uint64(r.root))
 	}
 	if head&hasOwner != 0 {
 		b = binary.AppendUvarint(b, uint64(r.uid))
@@ -183,7 +201,7 @@ func (s *spoolReader) next() (*record, error) {
 	r.ctime.nsec = int64(s.uvarint())
 	r.ino = prev.ino + uint64(s.varint())
 	r.nlink = s.uvarint()
-	r.dev = prev.dev
+	r.dev, r.root = prev.dev, prev.root
 	s.readOptional(head, &r)
 	if s.err != nil {
 		return nil, fmt.Errorf("read spool: %w", s.err)
@@ -195,6 +213,9 @@ func (s *spoolReader) next() (*record, error) {
 func (s *spoolReader) readOptional(head byte, r *record) {
 	if head&newDev != 0 {
 		r.dev = s.uvarint()
+	}
+	if head&newRoot != 0 {
+		r.root = int(s.uvarint())
 	}
 	if head&hasOwner != 0 {
 		r.uid, r.gid = uint32(s.uvarint()), uint32(s.uvarint())

@@ -40,6 +40,7 @@ type record struct {
 	xattrs          map[string]string
 	opaque          bool // a folder of an overlay that hides the one below
 	mark            Mark // no entry but a mark of an overlay
+	root            int  // of several sources, the one that the entry is in
 }
 
 // newRecord returns the record of what st describes, except its type and

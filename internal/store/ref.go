@@ -374,3 +374,9 @@ func normalise(s string) string {
 	}
 	return name + ":" + tag
 }
+
+// Transports returns what a reference to an image elsewhere than in the local
+// store begins with, before the colon.
+func Transports() []string {
+	return []string{TransportOCI, TransportOCIArchive, TransportDockerArchive, TransportDockerDaemon, TransportDocker, TransportSIF}
+}

@@ -81,6 +81,8 @@ type BuildOptions struct {
 	About                                        catalog.About
 	Labels                                       map[string]string
 	NoDescribe                                   bool
+	// Queries get names that -q of the entrypoint knows.
+	Queries map[string]catalog.NamedQuery
 
 	Progress *Progress // counts, if not nil
 }
@@ -236,6 +238,9 @@ func (b *build) run(ctx context.Context) (*BuildResult, error) {
 	}
 	defer temp.remove()
 	b.temp = temp.path
+	if err := b.checkQueries(ctx); err != nil {
+		return nil, err
+	}
 	if b.sources != nil {
 		if err := b.openSources(ctx); err != nil {
 			return nil, err
@@ -302,7 +307,7 @@ func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResu
 		result, err = b.finish(ctx, cat, b.dataset(b.newest), layers)
 	}
 	if err == nil {
-		result.DatasetWarnings = slices.Concat(b.warned, b.extraction.warnings)
+		result.DatasetWarnings = slices.Concat(b.warned, b.extraction.warnings, result.DatasetWarnings)
 		memory.commit(result.Digest)
 	}
 	return result, err
@@ -319,6 +324,10 @@ func (b *build) finish(ctx context.Context, cat *catalog.Writer, words catalog.D
 	if err != nil {
 		return nil, err
 	}
+	wrong, err := b.askQueries(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if layers, err = b.catalogLayers(ctx, layers, ds); err != nil {
 		return nil, err
 	}
@@ -326,6 +335,7 @@ func (b *build) finish(ctx context.Context, cat *catalog.Writer, words catalog.D
 	result, err := b.publish(ctx, ds, layers)
 	if err == nil {
 		result.Parent, result.Warned = version.Parent, cat.MetricFiles(extract.WarningsKey)
+		result.DatasetWarnings = wrong
 	}
 	return result, err
 }

@@ -140,6 +140,7 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 		Author:      b.opts.Author,
 		About:       b.opts.About,
 		Labels:      maps.Clone(b.opts.Labels),
+		Queries:     maps.Clone(b.opts.Queries),
 		Created:     created.UTC().Truncate(time.Second),
 		Generator:   "cdb " + Version,
 		Extract:     b.extraction.record,
@@ -150,11 +151,13 @@ func (b *build) dataset(newest time.Time) catalog.Dataset {
 		given.Version = "" // each version has its own
 		ds.Complete(given, "")
 		inheritLabels(&ds, b.parent.Catalog().Dataset().Labels)
+		inheritQueries(&ds, b.parent.Catalog().Dataset())
 	}
 	words := b.sourceWords()
 	if words != nil {
 		ds.Complete(words.Given(), "")
 		inheritLabels(&ds, words.Labels)
+		inheritQueries(&ds, words)
 	}
 	if b.found != nil {
 		ds.Complete(b.found, "")

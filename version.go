@@ -153,7 +153,8 @@ func (b *build) isParent(cat *catalog.Writer) bool {
 // sameWords says if the parent says the same of the dataset as a whole.
 func (b *build) sameWords(ds catalog.Dataset) bool {
 	old := b.parent.Catalog().Dataset()
-	return old.SameWords(&ds) && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && old.Extract == ds.Extract && maps.Equal(old.Labels, ds.Labels)
+	return old.SameWords(&ds) && old.Created.Equal(ds.Created) && old.Generator == ds.Generator && old.Extract == ds.Extract && maps.Equal(old.Labels, ds.Labels) &&
+		maps.Equal(old.Queries, ds.Queries)
 }
 
 // sameProgram says if the parent has the architectures, the entrypoints, the

@@ -41,6 +41,15 @@ func (a *app) query(ctx context.Context, ref string, args []string) error {
 		Stdout: a.stdout, Stderr: a.stderr, StdoutTTY: a.stdoutTTY,
 		Name: "cdb query " + tree.Visible(ref), Version: cdb.Version,
 	}
+	if query.WantsHelp(args) {
+		// Help needs no image, but tells of the queries in it.
+		if places, err := a.places(); err == nil {
+			if c, err := cdb.Open(ctx, ref, places); err == nil {
+				defer c.Close()
+				env.DB = c.Catalog()
+			}
+		}
+	}
 	if !query.NeedsCatalog(args) {
 		return queryCode(query.Run(ctx, env, args))
 	}

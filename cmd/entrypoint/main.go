@@ -30,8 +30,15 @@ func run() int {
 		Stdout: os.Stdout, Stderr: os.Stderr, StdoutTTY: isTerminal(os.Stdout),
 		Name: "entrypoint", Version: version(),
 	}
+	base := findBase()
+	if query.WantsHelp(os.Args[1:]) {
+		// Help needs no catalog, but tells of the queries in it.
+		if db, err := catalog.OpenFile(filepath.Join(base, catalogPath)); err == nil {
+			defer db.Close()
+			env.DB = db
+		}
+	}
 	if query.NeedsCatalog(os.Args[1:]) {
-		base := findBase()
 		db, err := catalog.OpenFile(filepath.Join(base, catalogPath))
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "entrypoint: %v\n", err)

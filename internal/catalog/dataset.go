@@ -19,7 +19,8 @@ type Dataset struct {
 	Author      string
 	About
 	Labels  map[string]string // the user's own
-	Created time.Time         // whole seconds, UTC
+	Queries map[string]NamedQuery
+	Created time.Time // whole seconds, UTC
 	// Prefix is the folder of the image that the data lies in: absolute,
 	// clean, "/" at the least.
 	Prefix string
@@ -75,6 +76,9 @@ func (ds *Dataset) pairs() map[string]string {
 	for k, v := range ds.Labels {
 		kv[labelKey+k] = v
 	}
+	for k, q := range ds.Queries {
+		kv[queryKey+k] = q.JSON()
+	}
 	for k, v := range kv {
 		if v == "" {
 			delete(kv, k)
@@ -117,6 +121,9 @@ func parseDataset(kv map[string]string) (*Dataset, error) {
 			}
 			ds.Origins[key] = v
 		}
+	}
+	if ds.Queries, err = parseQueries(kv); err != nil {
+		return nil, err
 	}
 	if !strings.HasPrefix(ds.Prefix, "/") {
 		return nil, fmt.Errorf("dataset key prefix: %q is not absolute", ds.Prefix)

@@ -33,6 +33,8 @@ type SQLOptions struct {
 	// Timeout is how long SQLite may work on the statement, not counting
 	// the time its rows wait for their reader; then it is ErrTimeLimit.
 	Timeout time.Duration
+	// Params are the values of parameters ":NAME" in the statement.
+	Params map[string]string
 }
 
 // A Kind is the type of a Value.
@@ -81,10 +83,13 @@ func (db *DB) SQL(ctx context.Context, stmt string, opts SQLOptions) (*Rows, err
 	conn.SetInterrupt(r.watch.done)
 	r.watch.start()
 	names, err := resolve(ctx, conn, stmt, "", func(stmt string) (err error) {
-		r.stmt, r.cols, err = r.guard.prepare(conn, stmt)
+		r.stmt, r.cols, err = r.guard.prepareWith(conn, stmt, opts.Params != nil)
 		return err
 	})
 	r.watch.stop()
+	if err == nil && opts.Params != nil {
+		err = bind(r.stmt, opts.Params)
+	}
 	if err != nil {
 		err = r.error(names.originalError(err))
 		r.Close()
@@ -240,6 +245,11 @@ func (g *guard) explain(err error) error {
 // statement. The caller finalizes it and then removes the authorizer, also
 // after an error.
 func (g *guard) prepare(conn *sqlite.Conn, query string) (*sqlite.Stmt, []string, error) {
+	return g.prepareWith(conn, query, false)
+}
+
+// prepareWith is prepare for a query that may have parameters.
+func (g *guard) prepareWith(conn *sqlite.Conn, query string, params bool) (*sqlite.Stmt, []string, error) {
 	if err := conn.SetAuthorizer(g); err != nil {
 		return nil, nil, err
 	}
@@ -252,7 +262,7 @@ func (g *guard) prepare(conn *sqlite.Conn, query string) (*sqlite.Stmt, []string
 		stmt.Finalize()
 		return nil, nil, errors.New("not a statement that reads, such as SELECT")
 	}
-	if stmt.BindParamCount() > 0 {
+	if stmt.BindParamCount() > 0 && !params {
 		stmt.Finalize()
 		return nil, nil, errors.New("parameters (?) have no value here: write the value")
 	}

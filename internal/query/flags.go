@@ -30,7 +30,11 @@ type options struct {
 	info, verify, health, version bool
 	cat, export                   string
 
+	named  string // of -q
+	params params
+
 	plain bool // only flags of the first cdb are given
+	given map[string]bool
 }
 
 // actions are the flags that do something else than list, each with the
@@ -41,8 +45,9 @@ func actions() map[string][]string {
 		"start":   listing,
 		"info":    {"format"},
 		"sql":     {"format", "timeout", "max-rows"},
+		"q":       {"p", "format", "timeout", "max-rows", "limit", "ls", "count", "0", "order", "desc"},
 		"cat":     nil,
-		"export":  {"get", "where", "text", "metric", "search", "order", "desc", "limit", "timeout"},
+		"export":  {"get", "where", "text", "metric", "search", "order", "desc", "limit", "timeout", "q"},
 		"verify":  nil,
 		"health":  nil,
 		"version": nil,
@@ -70,6 +75,8 @@ func (r *run) flags() *flag.FlagSet {
 	f.StringVar(&o.sql, "sql", "", "")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "")
 	f.IntVar(&o.maxRows, "max-rows", 0, "")
+	f.StringVar(&o.named, "q", "", "")
+	f.Var(&o.params, "p", "")
 	f.BoolVar(&o.info, "info", false, "")
 	f.BoolVar(&o.verify, "verify", false, "")
 	f.BoolVar(&o.health, "health", false, "")
@@ -93,6 +100,7 @@ func (r *run) parse(args []string) error {
 			given[fl.Name] = true
 		}
 	})
+	r.given = given
 	r.plain = true
 	for name := range given {
 		if !slices.Contains([]string{"ls", "start", "metric", "search", "get"}, name) {
@@ -109,7 +117,7 @@ func (r *run) check(given map[string]bool) error {
 	}
 	action := ""
 	for name := range actions() {
-		if !given[name] {
+		if !given[name] || name == "q" && given["export"] {
 			continue
 		}
 		if action != "" {
@@ -125,6 +133,9 @@ func (r *run) check(given map[string]bool) error {
 	}
 	if action == "" && given["max-rows"] {
 		return usageError("-max-rows is for -sql: use -limit")
+	}
+	if action == "" && given["p"] {
+		return usageError("-p is for -q")
 	}
 	return r.checkValues()
 }
@@ -148,7 +159,7 @@ func (r *run) checkValues() error {
 	case r.metric != "" && r.order != "" && r.search == "":
 		return usageError("-metric and -order both order: give one")
 	}
-	if r.format == "text" && r.sql == "" {
+	if r.format == "text" && r.sql == "" && r.named == "" {
 		r.format = ""
 	}
 	return nil
@@ -157,4 +168,5 @@ func (r *run) checkValues() error {
 func (r *run) usage() {
 	text := strings.ReplaceAll(usageText, "NAME", r.Name)
 	io.WriteString(r.Stderr, text)
+	r.namedUsage()
 }

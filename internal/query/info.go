@@ -42,6 +42,10 @@ func (r *run) printInfo(ctx context.Context) error {
 	for _, k := range slices.Sorted(maps.Keys(ds.Labels)) {
 		facts = append(facts, fact{name: "Label " + k, text: ds.Labels[k]})
 	}
+	for _, name := range ds.QueryNames() {
+		q := ds.Queries[name]
+		facts = append(facts, fact{name: "Query " + name, text: describe(&q)})
+	}
 	text := "no"
 	if r.DB.HasText() {
 		text = "yes"
@@ -176,7 +180,16 @@ func (r *run) infoJSON(facts []fact, ds *catalog.Dataset, metrics []string) erro
 		b = append(appendMap(append(b, `"origins": `...), ds.Origins), ",\n "...)
 	}
 	b = appendMap(append(b, `"labels": `...), ds.Labels)
-	b = append(b, ",\n \"metrics\": ["...)
+	b = append(b, ",\n \"queries\": {"...)
+	for i, name := range ds.QueryNames() {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		q := ds.Queries[name]
+		b = append(catalog.AppendString(b, name), ": "...)
+		b = append(b, q.JSON()...)
+	}
+	b = append(b, "},\n \"metrics\": ["...)
 	for i, m := range metrics {
 		if i > 0 {
 			b = append(b, ", "...)

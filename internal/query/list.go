@@ -169,7 +169,7 @@ func entryCells(e *catalog.Entry) []cell {
 
 // runSQL is -sql.
 func (r *run) runSQL(ctx context.Context) error {
-	rows, err := r.DB.SQL(ctx, r.sql, catalog.SQLOptions{MaxRows: r.maxRows, Timeout: r.timeout})
+	rows, err := r.DB.SQL(ctx, r.sql, catalog.SQLOptions{MaxRows: r.maxRows, Timeout: r.timeout, Params: r.params})
 	if err != nil {
 		return err
 	}
@@ -192,6 +192,9 @@ func (r *run) runSQL(ctx context.Context) error {
 		n++
 		if err := p.row(cells); err != nil {
 			return err
+		}
+		if n == r.limit { // of a named query
+			break
 		}
 	}
 	return p.end()

@@ -186,6 +186,7 @@ func TestUsage(t *testing.T) {
 		"-bogus", "-limit x", "-limit -1", "-metric", "-format yaml", "-ls=maybe", "-sql x -ls", "-cat x -verify", "-info -where 1", "-info -format csv",
 		"-count -format csv", "-0 -format json", "-search x -count", "-metric size -order sha256", "-max-rows 5", "-max-rows -5 -sql x", "-start -count",
 		"-verify -get x", "-health -version", "-timeout 5", "-export x -format csv", "-version -ls",
+		"-q x -sql y", "-q x -where 1", "-p a=1", "-q x -p a", "-q x -info",
 	} {
 		got := f.run(strings.Fields(args)...)
 		if got.code != 2 || got.out != "" || !strings.Contains(got.err, "Usage: entrypoint [FLAGS]") || strings.HasPrefix(got.err, "Usage") {
@@ -211,7 +212,7 @@ func TestUsageIsComplete(t *testing.T) {
 	help := fruit(t).run("-h").err
 	for _, name := range []string{
 		"ls", "start", "metric", "search", "get", "where", "text", "order", "desc", "count", "limit", "format", "0", "sql", "timeout", "max-rows",
-		"info", "verify", "health", "version", "cat", "export", "h",
+		"info", "verify", "health", "version", "cat", "export", "h", "q", "p",
 	} {
 		if !strings.Contains(help, "\n  -"+name+" ") && !strings.Contains(help, " -"+name+" ") {
 			t.Errorf("-%s is not in the help", name)

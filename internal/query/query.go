@@ -141,6 +141,11 @@ func (r *run) do(ctx context.Context) error {
 		_, err := fmt.Fprintf(r.out, "%s %s\n", r.Name, r.Version)
 		return err
 	}
+	if r.named != "" {
+		if err := r.useNamed(); err != nil {
+			return err
+		}
+	}
 	for _, m := range []string{r.metric, r.order} {
 		if m == "" {
 			continue

@@ -18,6 +18,9 @@ What to print
                    files (path, name, dir, type, size, sha256, mtime, mode,
                    link, meta); metrics stand for their values as columns
                    do: csv.rows, or "odd key" in double quotes
+  -q QUERY         the answer to a query that the dataset has a name for (see
+                   -info, and the end of -h); -limit, -format and so on count
+  -p KEY=VALUE     the value of a parameter of the query; may be repeated
   -cat PATH        the bytes of one file, checked against its digest
 
 Which files

@@ -16,7 +16,7 @@ const module = "github.com/data-containers/cdb"
 // layers are the packages from the lowest up. A package imports lower layers
 // only: stages of one layer meet in the root package.
 var layers = [][]string{
-	{"internal/tree", "internal/blobcache", "bench/link"},
+	{"internal/tree", "internal/recipe", "internal/blobcache", "bench/link"},
 	{"internal/catalog", "internal/pack", "internal/registry"},
 	{"internal/image", "internal/export", "internal/unpack", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
@@ -31,6 +31,7 @@ var doors = map[string][]string{
 	"github.com/klauspost/compress": {"internal/pack"},
 	"github.com/goccy/go-yaml":      {"internal/describe"},
 	"github.com/spf13/cobra":        {"cmd/cdb"},
+	"github.com/goccy/go-yaml":      {"internal/recipe"},
 	"golang.org/x/term":             {"internal/ui", "cmd/entrypoint"},
 	"net/http":                      {"internal/store", "internal/registry", "cmd/cdb"},
 	"oras.land/oras-go":             {"internal/registry"},

@@ -40,12 +40,16 @@ type buildRun struct {
 func (a *app) buildCommand() *cobra.Command {
 	b := &buildRun{app: a}
 	cmd := &cobra.Command{
-		Use:   "build SRC... [-t NAME[:TAG]] [-o DEST] [FLAGS]",
+		Use:   "build [SRC...] [-t NAME[:TAG]] [-o DEST] [FLAGS]",
 		Short: "Make a data container of folders, files, archives or images",
 		Long: `Make a data container of the data in SRC, in one pass over it. Its pinned
 reference is printed: the image by its digest.
 
 ` + sourcesHelp + `
+
+Without SRC the recipe cdb.yaml says what to build ("cdb init" writes one): where
+data comes from, what is said of it, named queries and more. What the command
+line says goes before it. Recipes elsewhere are named with --recipe.
 
 Without -o the image goes into the local store, under the name that -t gives.
 DEST is one of
@@ -92,12 +96,13 @@ the data, in the syntax of .gitignore.`,
   cdb build photos -t photos:2025 -m "those of May"
   cdb build photos -t ghcr.io/lab/photos:2025 --push --no-store
   cdb build photos -t photos --extract default,-mime --gps
+  cdb build
   cdb build photos --add tables=gdp.zip -t photos
   SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return b.run(cmd.Context(), args)
+			return b.run(cmd.Context(), cmd.Flags(), args)
 		},
 	}
 	b.flags(cmd.Flags())
@@ -162,17 +167,38 @@ func (b *buildRun) imageFlags(f *pflag.FlagSet, compressionUsage, compression st
 // architectures are those that there are entrypoints for.
 func architectures() []string { return []string{"amd64", "arm64"} }
 
-func (b *buildRun) run(ctx context.Context, args []string) error {
+func (b *buildRun) run(ctx context.Context, flags *pflag.FlagSet, args []string) error {
 	sources, err := b.from.sources(args)
 	if err != nil {
 		return err
 	}
+	use, err := useRecipe(b.from.recipe, len(sources) == 0, flags)
+	if err != nil {
+		return b.sayAll(err)
+	}
+	if use != nil {
+		if len(sources) == 0 {
+			if sources, err = use.sources(); err != nil {
+				return err
+			}
+		}
+		if b.opts.Queries, err = use.queries(); err != nil {
+			return err
+		}
+	}
+	if len(sources) == 0 {
+		return usageError("build: give a SRC, such as a folder, or write a recipe cdb.yaml (\"cdb init\" does)")
+	}
 	if err := b.complete(); err != nil {
 		return err
 	}
-	return b.make(ctx, skipBase(sources), func(o cdb.BuildOptions) (*cdb.BuildResult, error) {
+	err = b.make(ctx, skipBase(sources), func(o cdb.BuildOptions) (*cdb.BuildResult, error) {
 		return cdb.BuildSources(ctx, sources, o)
 	})
+	if qe := (*cdb.QueryError)(nil); errors.As(err, &qe) {
+		err = use.At("queries."+qe.Name, qe.Err)
+	}
+	return err
 }
 
 // make makes an image of src and says what it made.

@@ -21,6 +21,7 @@ files as long as the build runs.`
 type sourceFlags struct {
 	add      []string
 	noUnpack bool
+	recipe   string
 }
 
 func (s *sourceFlags) flags(f *pflag.FlagSet) {
@@ -28,6 +29,7 @@ func (s *sourceFlags) flags(f *pflag.FlagSet) {
 	// in a file name or URL.
 	f.StringArrayVar(&s.add, "add", nil, "put a source into the folder PATH of the data: `PATH=SRC`; may be repeated")
 	f.BoolVar(&s.noUnpack, "no-unpack", false, "take archives as the files that they are")
+	f.StringVarP(&s.recipe, "recipe", "f", "", "the recipe to follow: `FILE` (default cdb.yaml, where there is no SRC)")
 }
 
 // sources returns those of a command line.
@@ -58,9 +60,6 @@ func (s *sourceFlags) sources(args []string) ([]cdb.Source, error) {
 		if err := add(to, arg); err != nil {
 			return nil, err
 		}
-	}
-	if len(list) == 0 {
-		return nil, usageError("build: give a SRC, such as a folder")
 	}
 	return list, nil
 }

@@ -229,7 +229,7 @@ The answer of a command goes to stdout, all else to stderr. Exit codes: 0 done,
 		&cobra.Group{ID: "other", Title: "Other:"},
 	)
 	groups := map[string][]*cobra.Command{
-		"make":  {a.buildCommand(), a.generateCommand(), a.commitCommand()},
+		"make":  {a.initCommand(), a.buildCommand(), a.generateCommand(), a.commitCommand()},
 		"look":  {a.queryCommand(), a.lsCommand(), a.catCommand(), a.infoCommand(), a.verifyCommand(), a.exportCommand(), a.diffCommand(), a.logCommand()},
 		"move":  {a.pushCommand(), a.pullCommand(), a.copyCommand(), a.searchCommand(), a.loginCommand(), a.logoutCommand()},
 		"keep":  {a.imagesCommand(), a.tagCommand(), a.rmCommand(), a.gcCommand()},

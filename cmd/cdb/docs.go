@@ -8,22 +8,31 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/data-containers/cdb/internal/recipe"
 	"github.com/data-containers/cdb/internal/ui"
 )
 
 //go:generate sh -c "go run . docs >../../docs/commands.md.tmp && mv ../../docs/commands.md.tmp ../../docs/commands.md"
+//go:generate sh -c "go run . docs --schema >../../docs/cdb.schema.json.tmp && mv ../../docs/cdb.schema.json.tmp ../../docs/cdb.schema.json"
 
 func (a *app) docsCommand() *cobra.Command {
-	return &cobra.Command{
+	schema := false
+	cmd := &cobra.Command{
 		Use:               "docs",
 		Short:             "Print the reference of all commands in Markdown",
 		Hidden:            true,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if schema {
+				_, err := a.stdout.Write(recipe.Schema())
+				return err
+			}
 			return writeDocs(a.stdout, cmd.Root())
 		},
 	}
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of recipes instead")
+	return cmd
 }
 
 // writeDocs prints the help of all commands.

@@ -9,3 +9,6 @@ func SetSortMemory(db *DB, n int) (restore func()) {
 	db.sortMemory = n
 	return func() { db.sortMemory = old }
 }
+
+// ParseQuery reads a named query.
+func ParseQuery(s string) (NamedQuery, error) { return parseQuery(s) }

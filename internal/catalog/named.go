@@ -1,13 +1,10 @@
 package catalog
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,23 +19,28 @@ const queryKey = "query:"
 // statement of SQL, or else a selection of files, whose fields are those of
 // Query.
 type NamedQuery struct {
-	Description string `json:"description,omitempty"`
+	Description string
 	// SQL is a statement that reads. It may have parameters ":NAME".
-	SQL string `json:"sql,omitempty"`
+	SQL string
 
-	Get    string `json:"get,omitempty"`
-	Text   string `json:"text,omitempty"`
-	Where  string `json:"where,omitempty"`
-	Metric string `json:"metric,omitempty"`
-	Search string `json:"search,omitempty"`
-	Order  string `json:"order,omitempty"`
-	Desc   bool   `json:"desc,omitempty"`
-	Limit  int    `json:"limit,omitempty"`
+	Get    string
+	Text   string
+	Where  string
+	Metric string
+	Search string
+	Order  string
+	Desc   bool
+	Limit  int
 }
 
 // CheckQueryName says if a query can have this name.
 func CheckQueryName(name string) error {
-	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`).MatchString(name) {
+	const inner = "_.-"
+	ok := name != "" && len(name) <= 64 && strings.IndexByte(inner, name[0]) < 0
+	for _, c := range []byte(name) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(inner, c) >= 0)
+	}
+	if !ok {
 		return fmt.Errorf("name of query %q: may hold letters, digits, and behind the first character also \"_\", \".\" and \"-\", at most 64", name)
 	}
 	return nil
@@ -161,13 +163,69 @@ func known(names []string) string {
 	return "; known are " + strings.Join(names, ", ")
 }
 
+// texts are the fields of q that are text, in the order of their JSON.
+func (q *NamedQuery) texts() []struct {
+	name  string
+	value *string
+} {
+	return []struct {
+		name  string
+		value *string
+	}{
+		{"description", &q.Description}, {"sql", &q.SQL}, {"get", &q.Get}, {"text", &q.Text}, {"where", &q.Where},
+		{"metric", &q.Metric}, {"search", &q.Search}, {"order", &q.Order},
+	}
+}
+
 // JSON returns q as the object that table dataset holds.
 func (q *NamedQuery) JSON() string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(q) // strings, a number and a bool can be encoded
-	return strings.TrimSuffix(b.String(), "\n")
+	b := []byte{'{'}
+	key := func(name string) {
+		if len(b) > 1 {
+			b = append(b, ", "...)
+		}
+		b = append(AppendString(b, name), ": "...)
+	}
+	for _, f := range q.texts() {
+		if *f.value != "" {
+			key(f.name)
+			b = AppendString(b, *f.value)
+		}
+	}
+	if q.Desc {
+		key("desc")
+		b = append(b, "true"...)
+	}
+	if q.Limit != 0 {
+		key("limit")
+		b = strconv.AppendInt(b, int64(q.Limit), 10)
+	}
+	return string(append(b, '}'))
+}
+
+// parseQuery is the inverse of JSON. Members it does not know are left to
+// newer programs.
+func parseQuery(s string) (q NamedQuery, err error) {
+	if !ValidJSON(s) || !members(s, func(string, string) bool { return true }) {
+		return q, errors.New("not a JSON object")
+	}
+	texts := q.texts()
+	members(s, func(name, value string) bool {
+		for _, f := range texts {
+			if f.name == name && value[0] == '"' {
+				*f.value = unquote(value)
+				return true
+			}
+		}
+		switch name {
+		case "desc":
+			q.Desc = value == "true"
+		case "limit":
+			q.Limit, err = strconv.Atoi(value)
+		}
+		return err == nil
+	})
+	return q, err
 }
 
 // parseQueries returns the named queries in the rows of table dataset.
@@ -178,8 +236,8 @@ func parseQueries(kv map[string]string) (map[string]NamedQuery, error) {
 		if !ok {
 			continue
 		}
-		var q NamedQuery
-		if err := json.Unmarshal([]byte(value), &q); err != nil {
+		q, err := parseQuery(value)
+		if err != nil {
 			return nil, fmt.Errorf("dataset key %q: %w", key, err)
 		}
 		if err := CheckQueryName(name); err != nil {

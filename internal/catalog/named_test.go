@@ -47,6 +47,26 @@ func TestNamedQueries(t *testing.T) {
 	}
 }
 
+// What is no query is an error and never more; every query comes back.
+func FuzzNamedQuery(f *testing.F) {
+	q := catalog.NamedQuery{SQL: "SELECT '<&>\"\\'", Description: "\u00e9\xff\n", Desc: true, Limit: 3}
+	for n := range len(q.JSON()) {
+		f.Add(q.JSON()[:n])
+	}
+	f.Add(q.JSON())
+	f.Add(`{"limit": 1e9, "sql": 5, "more": [1]}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		q, err := catalog.ParseQuery(s)
+		if err != nil {
+			return
+		}
+		again, err := catalog.ParseQuery(q.JSON())
+		if err != nil || again != q {
+			t.Fatalf("%q: %+v became %+v, %v", s, q, again, err)
+		}
+	})
+}
+
 func TestCheckQuery(t *testing.T) {
 	db, err := withQueries(t, nil)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestNamedIsTold(t *testing.T) {
 	if info := f.run("-info").out; !strings.Contains(info, "Query big:") || !strings.Contains(info, "Large files\n") {
 		t.Errorf("-info:\n%s", info)
 	}
-	if info := f.run("-info", "-format", "json").out; !strings.Contains(info, `"big": {"description":"Large files\nand more","where":"size > 5","order":"size","desc":true,"limit":1}`) {
+	if info := f.run("-info", "-format", "json").out; !strings.Contains(info, `"big": {"description": "Large files\nand more", "where": "size > 5", "order": "size", "desc": true, "limit": 1}`) {
 		t.Errorf("-info -format json:\n%s", info)
 	}
 	if help := fruit(t).run("-h").err; strings.Contains(help, "Queries of this dataset") {

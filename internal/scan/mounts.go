@@ -340,14 +340,14 @@ func (l *Listing) partItems() (item func(*record) *Item, stop func()) {
 	}
 	return func(r *record) *Item {
 		it := &Item{Entry: l.entry(r), opts: &l.opts, stat: r.stat(), name: tree.Base(r.path)}
-		if r.typ != tree.File || r.root >= len(chains) {
+		if r.typ != tree.File || r.root < 0 || r.root >= len(chains) {
 			return it
 		}
 		p, c := &l.parts[r.root], chains[r.root]
 		if p.single != "" {
 			it.name = p.single
 		} else {
-			c.goTo(tree.Parent(strings.TrimPrefix(r.path[len(p.to):], "/")))
+			c.goTo(tree.Parent(strings.TrimPrefix(strings.TrimPrefix(r.path, p.to), "/")))
 		}
 		dir, err := c.top()
 		if err != nil {

@@ -66,7 +66,14 @@ func (x *extraction) begin(path string, size int64) *extract.Job {
 
 // prepare looks at the dataset as a whole, before its files are read.
 func (b *build) prepare(ctx context.Context, listing *scan.Listing) error {
-	src, err := filepath.Abs(b.src)
+	if b.sources != nil && !b.sources.isOne() {
+		return b.prepareSources(ctx, listing)
+	}
+	src := b.src
+	if b.sources != nil {
+		src = b.sources.mounts[0].Src
+	}
+	src, err := filepath.Abs(src)
 	if err != nil {
 		return fmt.Errorf("build: %w", err)
 	}

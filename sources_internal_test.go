@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/store"
 )
 
@@ -291,5 +292,50 @@ func TestSourcesLeaveNothing(t *testing.T) {
 	entries, err := os.ReadDir(opts.TempDir)
 	if err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+// Metadata comes from the source that has the file, whatever others leave out.
+func TestSourcesAreExtracted(t *testing.T) {
+	a := writeTree(t, map[string][]byte{"x.csv": []byte("a,b\n1,2\n3,4\n"), "skip.csv": []byte("a\n")})
+	b := writeTree(t, map[string][]byte{"skip.csv": []byte("a,b,c\n1,2,3\n")})
+	opts := storeOptions(t, "x")
+	for range 2 { // the second time nothing changed
+		r, err := BuildSources(t.Context(), []Source{{Path: a, Exclude: []string{"skip.csv"}}, {Path: b}, {Path: filepath.Join(a, "x.csv"), To: "sub"}}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(t.Context(), r.Ref, opts.Places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, want := range map[string]string{"x.csv": "text/csv", "sub/x.csv": "text/csv", "skip.csv": "text/csv"} {
+			e, err := c.Catalog().Lookup(t.Context(), p)
+			if err != nil || e == nil || !strings.Contains(e.Meta, want) {
+				t.Errorf("%s: %+v %v, want %s", p, e, err, want)
+			}
+		}
+		c.Close()
+	}
+	l, err := scan.OpenMounts(t.Context(), []scan.Mount{{Src: a, Exclude: []string{"skip.csv"}}, {Src: b}}, scan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	where := &locator{listing: l}
+	defer where.close()
+	for _, dir := range []string{a, b} {
+		if err := where.add(&scan.Mount{Src: dir}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for p, want := range map[string]string{"x.csv": a + "/x.csv", "skip.csv": b + "/skip.csv", "none": ""} {
+		got := ""
+		if place, ok := where.find(p); ok {
+			got = place.name(p)
+		}
+		if got != want {
+			t.Errorf("%s is found at %q, want %q", p, got, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 	"strings"
@@ -325,6 +326,20 @@ func (m *merge) collision(path string, a, b int) error {
 		return fmt.Errorf("%q comes twice from %q; give one of them another place", path, first)
 	}
 	return fmt.Errorf("%q comes from both %q and %q; leave one out, or give it another place", path, first, second)
+}
+
+// Mounted returns the number of the mount, from 0, that has the file with this
+// path. It looks through all that was found.
+func (l *Listing) Mounted(path string) (int, error) {
+	for r, err := range l.records() {
+		if err != nil {
+			return 0, err
+		}
+		if r.path == path && r.typ == tree.File && r.mark == NoMark {
+			return r.root, nil
+		}
+	}
+	return 0, fmt.Errorf("find %q: %w", path, fs.ErrNotExist)
 }
 
 // partItems is items for several sources.

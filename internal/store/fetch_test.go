@@ -48,7 +48,7 @@ func TestFetch(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		n := int64(0)
-		err := store.Fetch(t.Context(), server.URL+test.path, test.digest, &b, func(more int64) { n += more })
+		err := store.Fetch(t.Context(), server.URL+test.path, test.digest, &b, store.FetchOptions{Count: func(more int64) { n += more }})
 		if test.want == "" {
 			if err != nil || !bytes.Equal(b.Bytes(), data) || n != int64(len(data)) {
 				t.Errorf("%s: %d bytes, %d counted, %v", test.path, b.Len(), n, err)
@@ -63,7 +63,7 @@ func TestFetch(t *testing.T) {
 func TestFetchIsCareful(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	err := store.Fetch(t.Context(), "http://user:secret@"+strings.TrimPrefix(plain.URL, "http://")+"/x", digest.FromString(""), &bytes.Buffer{}, nil)
+	err := store.Fetch(t.Context(), "http://user:secret@"+strings.TrimPrefix(plain.URL, "http://")+"/x", digest.FromString(""), &bytes.Buffer{}, store.FetchOptions{})
 	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "404") {
 		t.Errorf("password: %v", err)
 	}
@@ -78,7 +78,7 @@ func TestFetchIsCareful(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer hang.Close()
 	defer close(release)
-	if err := store.Fetch(ctx, hang.URL, digest.FromString(""), &bytes.Buffer{}, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if err := store.Fetch(ctx, hang.URL, digest.FromString(""), &bytes.Buffer{}, store.FetchOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a server that hangs: %v", err)
 	}
 }

@@ -58,7 +58,17 @@ func datasetFields(a, b *catalog.Dataset) []Field {
 		}
 		out = append(out, f)
 	}
-	return append(out, mapFields("label.", FormText, a.Labels, b.Labels)...)
+	out = append(out, mapFields("label.", FormText, a.Labels, b.Labels)...)
+	return append(out, mapFields("query.", FormText, queryTexts(a), queryTexts(b))...)
+}
+
+// queryTexts returns the named queries as JSON.
+func queryTexts(ds *catalog.Dataset) map[string]string {
+	texts := map[string]string{}
+	for name, q := range ds.Queries {
+		texts[name] = q.JSON()
+	}
+	return texts
 }
 
 // mapFields compares two maps, in the order of their keys.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -141,6 +142,8 @@ type infoJSON struct {
 	Platforms     []string          `json:"platforms"`
 	Labels        map[string]string `json:"labels"`
 	Layers        []layerJSON       `json:"layers"`
+	// Queries are the named queries, as in docs/format.md.
+	Queries map[string]json.RawMessage `json:"queries"`
 
 	said []catalog.Said
 }
@@ -179,11 +182,14 @@ func newInfoJSON(ctx context.Context, c *cdb.Container) (*infoJSON, error) {
 		Created: ds.Created.UTC().Format(time.RFC3339), Generator: ds.Generator, Extract: ds.Extract,
 		Prefix: ds.Prefix, Preserved: ds.Preserved, FullText: c.Catalog().HasText(),
 		Files: ds.Files, Bytes: ds.Bytes, Links: ds.Links, Dirs: ds.Dirs, Packs: len(packs),
-		Labels: ds.Labels, said: ds.Said(),
+		Labels: ds.Labels, Queries: map[string]json.RawMessage{}, said: ds.Said(),
 		Rights: ds.Rights, Identifiers: ds.Identifiers, URL: ds.URL, Publisher: ds.Publisher, Keywords: ds.Keywords,
 		Citation: ds.Citation, DateCreated: ds.DateCreated, DatePublished: ds.DatePublished, DateModified: ds.DateModified,
 		Source: ds.Source, Funding: ds.Funding, References: ds.References, Languages: ds.Languages,
 		Spatial: ds.Spatial, Temporal: ds.Temporal, ConformsTo: ds.ConformsTo, Origins: ds.Origins,
+	}
+	for name, q := range ds.Queries {
+		info.Queries[name] = json.RawMessage(q.JSON())
 	}
 	for _, p := range ds.Creators {
 		info.Creators = append(info.Creators, personJSON(p))
@@ -251,6 +257,9 @@ func (i *infoJSON) table() [][]string {
 	rows = slices.DeleteFunc(rows, func(r []string) bool { return r[1] == "" })
 	for _, k := range slices.Sorted(maps.Keys(i.Labels)) {
 		rows = append(rows, []string{"Label:", k + "=" + i.Labels[k]})
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Queries)) {
+		rows = append(rows, []string{"Query:", name})
 	}
 	for _, l := range i.Layers {
 		rows = append(rows, []string{"Layer:", fmt.Sprintf("%s  %-10s  %s", l.Digest, l.Role, ui.Bytes(l.Size))})

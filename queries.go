@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/data-containers/cdb/internal/catalog"
@@ -39,7 +40,8 @@ func (e *QueryError) Error() string { return fmt.Sprintf("build: query %q: %v", 
 func (e *QueryError) Unwrap() error { return e.Err }
 
 // checkQueries makes sure that the named queries can be asked, before any data
-// is read: an empty catalog understands what a full one does.
+// is read. A catalog of nothing but a file with all the metrics that they may
+// mean understands them as the full one will.
 func (b *build) checkQueries(ctx context.Context) (err error) {
 	if len(b.opts.Queries) == 0 {
 		return nil
@@ -53,6 +55,11 @@ func (b *build) checkQueries(ctx context.Context) (err error) {
 	root := catalog.Entry{}
 	root.Type, root.Mode, root.ModTime = tree.Dir, 0o755, time.Unix(0, 0)
 	if err := w.Add(&root); err != nil {
+		return err
+	}
+	file := catalog.Entry{Meta: b.mentioned()}
+	file.Path, file.Type, file.Mode, file.ModTime = "file", tree.File, 0o644, root.ModTime
+	if err := w.Add(&file); err != nil {
 		return err
 	}
 	if _, err := w.Finish(ctx, catalog.Dataset{Created: root.ModTime}, catalog.Version{}); err != nil {
@@ -74,6 +81,33 @@ func (b *build) checkQueries(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// mentioned returns metadata with the names that the queries may mean as
+// metrics: those with dots, also without an alias before them.
+func (b *build) mentioned() string {
+	names := map[string]bool{}
+	for _, q := range b.opts.Queries {
+		text := strings.ReplaceAll(q.SQL+"\n"+q.Where, `"`, "")
+		for _, name := range strings.FieldsFunc(text, func(r rune) bool { return r < 0x80 && !isNamePart(byte(r)) }) {
+			for strings.Contains(name, ".") {
+				names[name] = true
+				_, name, _ = strings.Cut(name, ".")
+			}
+		}
+	}
+	meta := []byte{'{'}
+	for i, name := range slices.Sorted(maps.Keys(names)) {
+		if i > 0 {
+			meta = append(meta, ", "...)
+		}
+		meta = append(catalog.AppendString(meta, name), ": 1"...)
+	}
+	return string(append(meta, '}'))
+}
+
+func isNamePart(c byte) bool {
+	return c == '.' || c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 // askQueries returns what is wrong with the named queries now that the catalog

@@ -45,6 +45,16 @@ func (b *build) described(ctx context.Context, listing *scan.Listing) ([]string,
 		return nil, nil, nil, fmt.Errorf("build: %w", err)
 	}
 	done := func() {}
+	if b.sources != nil {
+		l, err := b.locator(listing)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("build: %w", err)
+		}
+		if b.sources.isOne() && l.places[0].root == nil {
+			names = nil // a single file describes nothing
+		}
+		return names, l.open, l.close, nil
+	}
 	var root *os.Root
 	if len(names) > 0 {
 		if root, err = os.OpenRoot(b.src); err != nil {

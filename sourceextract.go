@@ -21,13 +21,11 @@ func (s *sources) isOne() bool { return len(s.mounts) == 1 && s.mounts[0].To == 
 
 // prepareSources is prepare for several sources.
 func (b *build) prepareSources(ctx context.Context, listing *scan.Listing) error {
-	l := &locator{listing: listing}
-	defer l.close()
-	for i := range b.sources.mounts {
-		if err := l.add(&b.sources.mounts[i]); err != nil {
-			return fmt.Errorf("build: %w", err)
-		}
+	l, err := b.locator(listing)
+	if err != nil {
+		return fmt.Errorf("build: %w", err)
 	}
+	defer l.close()
 	b.extraction.source = func(path string) string {
 		if p, ok := l.find(path); ok {
 			return p.name(path)
@@ -36,18 +34,8 @@ func (b *build) prepareSources(ctx context.Context, listing *scan.Listing) error
 	}
 	ds := &extract.Dataset{
 		Paths: func(ctx context.Context) iter.Seq2[string, error] { return b.paths(ctx, listing) },
-		Open: func(_ context.Context, path string) (io.ReadCloser, error) {
-			p, ok := l.find(path)
-			if !ok {
-				return nil, fmt.Errorf("open %q: %w", path, fs.ErrNotExist)
-			}
-			if p.root == nil {
-				return openRegular(os.OpenFile, p.src)
-			}
-			return openRegular(p.root.OpenFile, p.rel(path))
-		},
+		Open:  func(_ context.Context, path string) (io.ReadCloser, error) { return l.open(path) },
 	}
-	var err error
 	b.extraction.contexts, b.extraction.warnings, err = b.extraction.set.Prepare(ctx, ds)
 	return err
 }
@@ -62,6 +50,30 @@ type locator struct {
 type place struct {
 	src, to string
 	root    *os.Root // nil of a single file
+}
+
+// locator returns one for the sources of the build.
+func (b *build) locator(listing *scan.Listing) (*locator, error) {
+	l := &locator{listing: listing}
+	for i := range b.sources.mounts {
+		if err := l.add(&b.sources.mounts[i]); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// open opens a regular file.
+func (l *locator) open(path string) (io.ReadCloser, error) {
+	p, ok := l.find(path)
+	if !ok {
+		return nil, fmt.Errorf("open %q: %w", path, fs.ErrNotExist)
+	}
+	if p.root == nil {
+		return openRegular(os.OpenFile, p.src)
+	}
+	return openRegular(p.root.OpenFile, p.rel(path))
 }
 
 func (l *locator) add(m *scan.Mount) error {

@@ -160,16 +160,22 @@ func (n *network) observe(run func() (usage, error)) (transfer, error) {
 	if err = n.at(func() (err error) { t.usage, err = run(); return err }); err != nil {
 		return transfer{}, err
 	}
-	time.Sleep(logTime)
+	time.Sleep(n.rest())
 	upNow, downNow := n.traffic()
 	now, err := n.requests()
 	t.Up, t.Down, t.Requests = upNow-up, downNow-down, now-seen
 	return t, err
 }
 
-// logTime is how long the registry has to log the last request, and the last
-// packets to arrive.
-const logTime = 2*roundTrip + 50*time.Millisecond
+// rest is how long the last packets may be on their way, and the registry may
+// take to log the last request.
+func (n *network) rest() time.Duration {
+	const logging = 50 * time.Millisecond
+	if n.line == nil {
+		return logging
+	}
+	return logging + 2*roundTrip
+}
 
 func (n *network) traffic() (up, down int64) {
 	if n.line == nil {

@@ -45,10 +45,15 @@ func (b *bench) measureRegistries(ctx context.Context) error {
 			movers = append(movers, m)
 		}
 	}
-	b.report.registries = &registryResult{}
 	if len(networks) == 0 {
 		return nil
 	}
+	return b.measureOver(ctx, networks, movers)
+}
+
+// measureOver measures everything over some networks.
+func (b *bench) measureOver(ctx context.Context, networks []*network, movers []*mover) error {
+	b.report.registries = &registryResult{}
 	fmt.Fprint(b.out, registriesHead)
 	mixed, small := b.mixedFiles(), b.smallFiles(b.unlessQuick(100_000, 10_000))
 	for _, c := range []corpus{mixed, small} {

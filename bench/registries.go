@@ -177,10 +177,7 @@ func (b *bench) measureMoves(ctx context.Context, c corpus, networks []*network,
 		return err
 	}
 	for _, n := range networks {
-		rounds := 1
-		if n.line == nil && !b.quick {
-			rounds = min(b.runs, 2)
-		}
+		rounds := b.rounds(c)
 		r := &moveResult{corpus: c, network: n.name, image: size}
 		for _, m := range movers {
 			r.rows = append(r.rows, moveRow{mover: m})
@@ -199,6 +196,15 @@ func (b *bench) measureMoves(ctx context.Context, c corpus, networks []*network,
 		fmt.Fprint(b.out, r.table())
 	}
 	return nil
+}
+
+// rounds is how often a folder is moved over each network: large ones take
+// minutes.
+func (b *bench) rounds(c corpus) int {
+	if c.bytes > 256<<20 {
+		return 1
+	}
+	return b.runs
 }
 
 // pushAll lets all movers push, each into an empty registry.
@@ -404,38 +410,48 @@ func (b *bench) measureBuildPush(ctx context.Context, c corpus, networks []*netw
 		return err
 	}
 	for _, n := range networks {
-		r := buildPush{corpus: c, network: n.name}
-		home, err := os.MkdirTemp(b.work, "cdb")
-		if err != nil {
-			return err
-		}
-		ref := refTo(n.host, "build:latest")
-		for _, step := range []struct {
-			to   *transfer
-			home string
-			args []string
-		}{
-			{&r.one, "one", []string{"build", "--arch", runtime.GOARCH, c.path, "-t", ref, "--push", "--no-store"}},
-			{&r.build, "two", []string{"build", "--arch", runtime.GOARCH, c.path, "-t", ref}},
-			{&r.push, "two", []string{"push", ref}},
-		} {
-			err = n.registry.Wipe()
-			if err == nil {
-				syscall.Sync()
-				*step.to, err = n.observe(func() (usage, error) {
-					return measure(b.cdbRemote(ctx, filepath.Join(home, step.home), step.args...))
-				})
-			}
+		var one, build, push []transfer
+		for range b.rounds(c) {
+			t, err := b.buildAndPush(ctx, c, n)
 			if err != nil {
-				break
+				return err
 			}
-			say("%s, %s, cdb %s: %s", c.name, n.name, strings.Join(step.args, " "), step.to.usage)
+			one, build, push = append(one, t[0]), append(build, t[1]), append(push, t[2])
 		}
-		os.RemoveAll(home)
-		if err != nil {
-			return err
-		}
-		b.report.registries.builds = append(b.report.registries.builds, r)
+		b.report.registries.builds = append(b.report.registries.builds, buildPush{corpus: c, network: n.name,
+			one: medianTransfer(one), build: medianTransfer(build), push: medianTransfer(push)})
 	}
 	return nil
+}
+
+// buildAndPush measures the one step and the two.
+func (b *bench) buildAndPush(ctx context.Context, c corpus, n *network) (took [3]transfer, err error) {
+	home, err := os.MkdirTemp(b.work, "cdb")
+	if err != nil {
+		return took, err
+	}
+	defer os.RemoveAll(home)
+	ref := refTo(n.host, "build:latest")
+	build := []string{"build", "--arch", runtime.GOARCH, c.path, "-t", ref}
+	for i, step := range []struct {
+		home string
+		args []string
+	}{
+		{"one", append(build[:len(build):len(build)], "--push", "--no-store")},
+		{"two", build},
+		{"two", []string{"push", ref}},
+	} {
+		if err := n.registry.Wipe(); err != nil {
+			return took, err
+		}
+		syscall.Sync()
+		took[i], err = n.observe(func() (usage, error) {
+			return measure(b.cdbRemote(ctx, filepath.Join(home, step.home), step.args...))
+		})
+		if err != nil {
+			return took, err
+		}
+		say("%s, %s, cdb %s: %s", c.name, n.name, strings.Join(step.args, " "), took[i].usage)
+	}
+	return took, nil
 }

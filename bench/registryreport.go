@@ -19,8 +19,8 @@ share the processors.
   empty folder. docker is given the image before, as "docker load" does, not measured.
 - CPU and peak memory are those of the tool alone; of docker those of client, daemon and
   containerd. Before each push and pull all earlier output is on the disk (` + "`sync`" + `).
-  The tables show one run, over loopback the median of two; commands that use an image
-  where it is are run ` + "`--runs`" + ` times.
+  Tables show the median of as many runs as ` + "`--runs`" + ` says. More than 256 MiB are moved
+  once, and so are versions, pulls beside remote use, and all that docker moves.
 - Sent and received are what passed the line, with the headers of TCP and IP; over
   loopback, where they are given, they are the bytes in the TCP connections. Requests
   are those in the log of the registry.
@@ -173,7 +173,7 @@ func (r *report) registryAims() []aim {
 	again := aim{text: "After a change of 1 % of the files, in few folders, a push sends less than 2 % of the first one", met: true}
 	read := aim{text: "Reading one file in a registry takes at least 50 times fewer bytes than pulling", met: true}
 	peers := aim{text: "Push and pull are not slower than the fastest of `skopeo` and `crane` (10 % for noise)", met: true}
-	one := aim{text: "`cdb build --push --no-store` is not slower than build and push", met: true}
+	one := aim{text: "`cdb build --push --no-store` is not slower than build and push (10 % for noise)", met: true}
 	list := func(a *aim, ok bool, format string, args ...any) {
 		a.measured, a.met = true, a.met && ok
 		a.how = strings.TrimPrefix(a.how+"; "+fmt.Sprintf(format, args...), "; ")
@@ -200,7 +200,7 @@ func (r *report) registryAims() []aim {
 	}
 	for _, b := range r.registries.builds {
 		two := b.build.Wall + b.push.Wall
-		list(&one, b.one.Wall <= two, "%s, %s: %s", b.name, b.network, times(two, b.one.Wall))
+		list(&one, float64(b.one.Wall) <= 1.1*float64(two), "%s, %s: %s", b.name, b.network, times(two, b.one.Wall))
 	}
 	return []aim{again, read, peers, one}
 }

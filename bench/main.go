@@ -107,7 +107,9 @@ func parseFlags() (options, error) {
 }
 
 // parts are what --only can name.
-func parts() []string { return []string{"go", "small", "big", "query", "versions", "generate", "registry", "ten"} }
+func parts() []string {
+	return []string{"go", "small", "big", "query", "versions", "generate", "registry", "ten"}
+}
 
 // wanted says whether a part is to be measured.
 func (o *options) wanted(part string) bool {

@@ -16,7 +16,7 @@ const module = "github.com/data-containers/cdb"
 // layers are the packages from the lowest up. A package imports lower layers
 // only: stages of one layer meet in the root package.
 var layers = [][]string{
-	{"internal/tree", "internal/recipe", "internal/blobcache", "bench/link"},
+	{"internal/tree", "internal/recipe", "internal/blobcache", "internal/distribution", "bench/link"},
 	{"internal/catalog", "internal/pack", "internal/registry"},
 	{"internal/image", "internal/export", "internal/unpack", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
@@ -32,7 +32,7 @@ var doors = map[string][]string{
 	"github.com/goccy/go-yaml":      {"internal/describe", "internal/recipe"},
 	"github.com/spf13/cobra":        {"cmd/cdb"},
 	"golang.org/x/term":             {"internal/ui", "cmd/entrypoint"},
-	"net/http":                      {"internal/store", "internal/registry", "cmd/cdb"},
+	"net/http":                      {"internal/store", "internal/registry", "internal/distribution", "cmd/cdb"},
 	"oras.land/oras-go":             {"internal/registry"},
 	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "internal/registry", "."},
 	"github.com/bep/imagemeta":      {"internal/extract"},

@@ -58,7 +58,8 @@ func (b *bench) works(ctx context.Context, t *tool) bool {
 	why := t.missing()
 	if why == "" && t.daemon && b.docker == nil {
 		var err error
-		if b.docker, err = startDaemon(ctx, b.work); err != nil {
+		// Sockets have short paths, and data should lie with the other outputs.
+		if b.docker, err = startDaemon(ctx, filepath.Join(b.work, "d"), "{}"); err != nil {
 			why = err.Error()
 		} else {
 			b.stops = append(b.stops, b.docker.stop)
@@ -108,6 +109,11 @@ func (b *bench) measureAll(ctx context.Context) error {
 	}
 	if b.wanted("generate") {
 		if err := b.measureGenerate(ctx); err != nil {
+			return err
+		}
+	}
+	if b.wanted("registry") {
+		if err := b.measureRegistries(ctx); err != nil {
 			return err
 		}
 	}

@@ -25,15 +25,17 @@ type daemon struct {
 // imageName is what every build in Docker is called.
 const imageName = "cdb-bench"
 
-// startDaemon starts a Docker daemon that ends with this process at the latest.
-func startDaemon(ctx context.Context, work string) (*daemon, error) {
+// startDaemon starts a Docker daemon in a folder that is empty or not there. It
+// ends with this process at the latest. config is its daemon.json.
+func startDaemon(ctx context.Context, dir, config string) (*daemon, error) {
 	script, err := filepath.Abs("scripts/dockerd.sh")
 	if err != nil {
 		return nil, err
 	}
-	// Sockets have short paths, and data should lie with the other outputs.
-	d := &daemon{dir: filepath.Join(work, "d")}
-	said, err := output(exec.CommandContext(ctx, script, "start", d.dir))
+	d := &daemon{dir: dir}
+	begin := exec.CommandContext(ctx, script, "start", d.dir)
+	begin.Env = append(os.Environ(), "DOCKERD_CONFIG="+config)
+	said, err := output(begin)
 	if err != nil {
 		return nil, fmt.Errorf("no private Docker daemon: %w", err)
 	}

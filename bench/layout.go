@@ -3,6 +3,8 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,3 +121,41 @@ func unpackFile(root *os.Root, h *tar.Header, r io.Reader) error {
 	}
 	return f.Close()
 }
+
+// tarLayer writes the folder src as one gzip-compressed layer into a layout.
+// diffID is the digest of the tar.
+func tarLayer(ctx context.Context, src, layout string) (layer descriptorOf, diffID string, err error) {
+	blobs := filepath.Join(layout, "blobs", "sha256")
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		return layer, "", err
+	}
+	f, err := os.CreateTemp(blobs, "layer")
+	if err != nil {
+		return layer, "", err
+	}
+	defer f.Close()
+	packed, plain := sha256.New(), sha256.New()
+	z, err := gzip.NewWriterLevel(io.MultiWriter(f, packed), gzip.BestSpeed)
+	if err != nil {
+		return layer, "", err
+	}
+	tar := command(ctx, "tar", "-C", src, "--transform", "s,^\\.,data,", "-cf", "-", ".")
+	tar.Stdout = io.MultiWriter(z, plain)
+	var said tail
+	tar.Stderr = &said
+	if err := tar.Run(); err != nil {
+		return layer, "", fmt.Errorf("tar: %w: %s", err, said.gist())
+	}
+	if err := z.Close(); err != nil {
+		return layer, "", err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return layer, "", err
+	}
+	layer = descriptorOf{"application/vnd.oci.image.layer.v1.tar+gzip", fmt.Sprintf("sha256:%x", packed.Sum(nil)), info.Size()}
+	return layer, fmt.Sprintf("sha256:%x", plain.Sum(nil)), os.Rename(f.Name(), blobPath(layout, descriptor{Digest: layer.Digest}))
+}
+
+// digestOf is the digest of a blob.
+func digestOf(text []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(text)) }

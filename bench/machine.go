@@ -50,11 +50,11 @@ func describeMachine(ctx context.Context, cdb, dir string) []fact {
 		{"File system", fileSystem(dir)},
 		{"Go", goVersion()},
 	}
-	for _, tool := range [][]string{
+	for _, tool := range append([][]string{
 		{cdb, "--version"}, {"docker", "--version"}, {"dockerd", "--version"}, {"buildah", "--version"},
 		{"tar", "--version"}, {"pigz", "--version"}, {"zstd", "--version"}, {"mksquashfs", "-version"},
 		{"restic", "version"},
-	} {
+	}, registryTools()...) {
 		facts = append(facts, fact{filepath.Base(tool[0]), firstLine(ctx, tool)})
 	}
 	return facts

@@ -71,7 +71,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.only, "only", "", "measure only these, by commas: "+strings.Join(parts(), ", "))
 	flag.IntVar(&o.runs, "runs", 3, "measured builds of each tool, after one that is not")
 	flag.IntVar(&o.queryRuns, "query-runs", 11, "measured runs of each query, after one that is not")
-	flag.BoolVar(&o.quick, "quick", false, "leave out the file of 2 GiB and the 1,000,000 files, and make fewer versions")
+	flag.BoolVar(&o.quick, "quick", false, "leave out the file of 2 GiB and the 1,000,000 files, make fewer versions, and move less over networks")
 	flag.BoolVar(&o.tiny, "tiny", false, "a hundredth of all sizes: tries out this program, measures nothing")
 	flag.Parse()
 	if runtime.GOOS != "linux" {
@@ -107,7 +107,9 @@ func parseFlags() (options, error) {
 }
 
 // parts are what --only can name.
-func parts() []string { return []string{"go", "small", "big", "query", "versions", "generate", "ten"} }
+func parts() []string {
+	return []string{"go", "small", "big", "query", "versions", "generate", "registry", "ten"}
+}
 
 // wanted says whether a part is to be measured.
 func (o *options) wanted(part string) bool {

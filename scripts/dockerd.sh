@@ -13,6 +13,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 marker=.private-dockerd
 wait_start=${DOCKERD_WAIT:-60} # seconds
 wait_stop=15                   # seconds
+config=${DOCKERD_CONFIG:-"{}"} # what is in its daemon.json
 
 skip() { echo "$*" >&2; exit 77; }
 die() { echo "dockerd.sh: $*" >&2; exit 1; }
@@ -67,7 +68,7 @@ start() {
   [ ${#dir} -le 60 ] || die "$dir is too long a path for a socket"
   : >"$dir/$marker"
   mkdir -p "$dir/config"
-  echo '{}' >"$dir/daemon.json"
+  echo "$config" >"$dir/daemon.json"
   cat >"$dir/containerd.toml" <<EOF
 version = 2
 root = "$dir/containerd"

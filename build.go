@@ -242,9 +242,12 @@ func (b *build) run(ctx context.Context) (*BuildResult, error) {
 		return nil, err
 	}
 	if b.sources != nil {
-		if err := b.openSources(ctx); err != nil {
+		err := b.openSources(ctx)
+		defer b.sources.close()
+		if err != nil {
 			return nil, err
 		}
+		b.keepMeta()
 	}
 	result, err := b.scanAndAssemble(ctx)
 	if catalog.IsFull(err) {

@@ -30,7 +30,15 @@ func (u *unpacking) image(ctx context.Context, ref string) (scan.Mount, error) {
 	if err != nil {
 		return scan.Mount{}, err
 	}
-	defer c.Close()
+	kept, err := hasOwn(ctx, c.Catalog())
+	if err != nil || !kept {
+		defer c.Close()
+	} else {
+		u.sources.kept = append(u.sources.kept, &keptMeta{c, u.src.To, u.src.Folder})
+	}
+	if err != nil {
+		return scan.Mount{}, err
+	}
 	if u.sources.words == nil {
 		words := *c.Catalog().Dataset()
 		words.Version = "" // what is built from it has its own
@@ -91,7 +99,12 @@ func unpackLayer(ctx context.Context, source store.Source, l *image.Layer, to *u
 		return err
 	}
 	defer blob.Close()
-	stream, err := pack.Decompress(io.NewSectionReader(blob, 0, blob.Size()), kind)
+	raw, err := store.Reader(ctx, blob)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	stream, err := pack.Decompress(raw, kind)
 	if err != nil {
 		return err
 	}

@@ -154,6 +154,16 @@ type sources struct {
 	list   []Source
 	mounts []scan.Mount // in the order of list
 	words  *catalog.Dataset
+	kept   []*keptMeta // data containers that are still open
+}
+
+// close closes what is still open.
+func (s *sources) close() error {
+	var errs []error
+	for _, k := range s.kept {
+		errs = append(errs, k.c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // sourceWords is what the first source that is a data container says of itself,

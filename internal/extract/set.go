@@ -95,6 +95,19 @@ func Names() []string {
 	return names
 }
 
+// IsOwn says if cdb makes a key of metadata itself: a format, or a convention
+// on datasets.
+func IsOwn(key string) bool {
+	namespace, _, dotted := strings.Cut(key, ".")
+	if !dotted {
+		return slices.Contains(reservedKeys(), key)
+	}
+	if key == mediaTypeKey || namespace == "extract" || slices.ContainsFunc(Formats(Options{}), func(f *Format) bool { return f.Name == namespace }) {
+		return true
+	}
+	return slices.ContainsFunc(Contexts(), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
+}
+
 // named returns the names that a word stands for.
 func (s *Set) named(word string) ([]string, error) {
 	requested := map[string]bool{mime: false}

@@ -190,6 +190,13 @@ func (t *remoteTarget) fail(err error) {
 	}
 }
 
+// failed returns why an upload failed. Nothing more needs to be written then.
+func (t *remoteTarget) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
 // wait waits for all blobs that are on their way.
 func (t *remoteTarget) wait(ctx context.Context) error {
 	done := make(chan struct{})
@@ -340,6 +347,9 @@ func (u *spooled) Write(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	if u.f == nil {
 		return 0, u.t.wrap(errUploadEnded)
+	}
+	if err := u.t.failed(); err != nil {
+		return 0, err
 	}
 	n, err := u.f.Write(p)
 	u.size += int64(n)

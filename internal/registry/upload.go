@@ -321,7 +321,7 @@ func (u *upload) patch(ctx context.Context) error {
 		if err := u.moved(resp); err != nil {
 			return err
 		}
-		u.sent += n
+		u.sent, u.stuck = u.sent+n, 0
 		if end, ok := uploadedRange(resp.Header.Get("Range")); ok && end != u.sent {
 			return fmt.Errorf("%w: it has %d bytes of the %d that were sent", errSession, end, u.sent)
 		}
@@ -351,7 +351,7 @@ func (u *upload) patch(ctx context.Context) error {
 	if err := u.ask(ctx, false); err != nil {
 		return fmt.Errorf("%w (%w)", errSession, cause)
 	}
-	if u.sent > before {
+	if u.sent >= before+progress {
 		u.stuck = 0
 		return nil
 	}

@@ -251,7 +251,7 @@ func TestNoRanges(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if sum := f.Totals(registrytest.BlobGet); sum.Requests > 24 || !c.flip && sum.Sent > 60*mib {
+		if sum := f.Totals(registrytest.BlobGet); sum.Requests > 24 || !c.flip && sum.Sent > 100*mib {
 			t.Errorf("it took %+v", sum)
 		}
 	})

@@ -93,7 +93,7 @@ func worthRetrying(err error) bool {
 	var answer *errcode.ErrorResponse // of a token server
 	var tried exhausted
 	switch {
-	case errors.Is(err, errRedirect), errors.Is(err, ErrDenied), errors.Is(err, errLater), errors.As(err, &cert), errors.As(err, &tried):
+	case errors.Is(err, errRedirect), errors.Is(err, ErrDenied), errors.Is(err, errLater), errors.Is(err, errCredentials), errors.As(err, &cert), errors.As(err, &tried):
 		return false
 	case errors.As(err, &answer):
 		return retryable(answer.StatusCode)
@@ -251,9 +251,11 @@ func plain(err error) error {
 // denied makes the refusals of a token server errors that wrap ErrDenied.
 func denied(err error) error {
 	var answer *errcode.ErrorResponse
-	if errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) ||
-		errors.Is(err, auth.ErrBasicCredentialNotFound) {
-		return fmt.Errorf("%w (%s)", ErrDenied, printable(err.Error()))
+	switch {
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return fmt.Errorf("%w: no credentials for it are known", ErrDenied)
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return fmt.Errorf("%w: %s answers %d %s %s", ErrDenied, place(answer.URL), answer.StatusCode, http.StatusText(answer.StatusCode), printable(answer.Errors.Error()))
 	}
 	return err
 }

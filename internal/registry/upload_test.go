@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,14 @@ func TestUploadFaults(t *testing.T) {
 		limit []registrytest.Limit
 		most  int64 // pieces that may be sent, in all
 	}
+	upstreams := map[string]*registrytest.Registry{}
+	for name, start := range registries {
+		t.Run("start "+name, func(sub *testing.T) {
+			start(sub) // it skips where it cannot be had
+			upstreams[name] = start(t)
+		})
+	}
+	var seed atomic.Uint64
 	post, patch, put, get := registrytest.UploadPost, registrytest.UploadPatch, registrytest.UploadPut, registrytest.UploadGet
 	times, after := registrytest.Times, registrytest.After
 	limits := func(l ...registrytest.Limit) []registrytest.Limit { return l }
@@ -103,10 +112,10 @@ func TestUploadFaults(t *testing.T) {
 		"everything hangs up":        {registrytest.Any, registrytest.HangUp(), limits(registrytest.When(everyThird())), 2 * pieces},
 		"answers are lost by thirds": {registrytest.Any, registrytest.LoseAnswer(), limits(registrytest.When(everyThird())), 3 * pieces},
 	}, func(t *testing.T, c test) {
-		for name, start := range registries {
-			f := newFixture(t, start(t), nil)
+		for name, upstream := range upstreams {
+			f := newFixture(t, upstream, nil)
 			rule := f.Inject(c.kind, c.fault, c.limit...)
-			data := random((pieces-1)*chunk+1000, 1)
+			data := random((pieces-1)*chunk+1000, seed.Add(1))
 			how, err := f.upload(t, data)
 			rule.Remove()
 			// Where an upload is forgotten when its connection breaks, it never

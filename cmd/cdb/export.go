@@ -26,9 +26,16 @@ func (a *app) exportCommand() *cobra.Command {
 which is made if need be. They get the paths that they have below the folder of
 the data: /data/a/b becomes DIR/a/b. Names, modes, times and links are restored,
 every byte is checked, and nothing is ever written outside DIR. Files that are
-there already are an error, unless --overwrite replaces them.`,
+there already are an error, unless --overwrite replaces them.
+
+--where and --include select among the files: by an SQL expression over the
+columns of view files, as "cdb query -where" has it, and by patterns in the
+syntax of .gitignore. Of an image in a registry only what is selected is
+fetched, with neighbours in one go.`,
 		Example: `  cdb export photos -o photos
-  cdb export photos.tar /data/2024 /data/README.md -o some --overwrite`,
+  cdb export photos.tar /data/2024 /data/README.md -o some --overwrite
+  cdb export photos -o small --where "size < 100000 and path like '%/2024/%'"
+  cdb export docker://ghcr.io/lab/photos:2024 -o raw --include '*.dng' --include '!old/'`,
 		Args:              arguments(1, many, "an IMAGE"),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +48,8 @@ there already are an error, unless --overwrite replaces them.`,
 		},
 	}
 	cmd.Flags().StringVarP(&x.dst, "output", "o", "", "write into the folder `DIR`")
+	cmd.Flags().StringVar(&x.opts.Where, "where", "", "only files for which this SQL `EXPR` is true")
+	cmd.Flags().StringArrayVar(&x.opts.Include, "include", nil, "only files that the `pattern` matches (gitignore syntax); may be repeated")
 	cmd.Flags().BoolVar(&x.opts.Overwrite, "overwrite", false, "replace files that are there already")
 	cmd.Flags().BoolVar(&x.opts.Owners, "owners", false, "restore owner and group, which only root can, and extended attributes")
 	cmd.Flags().BoolVar(&x.json, "json", false, "print a JSON object with what was written")

@@ -49,6 +49,12 @@ func (c *Container) Export(ctx context.Context, dst string, opts ExportOptions) 
 	entries := c.under(ctx, paths)
 	switch {
 	case opts.Where != "" || len(opts.Include) > 0:
+		// What is wrong with the expression is said before anything is written.
+		for _, err := range c.db.Select(ctx, catalog.Query{Where: opts.Where, Limit: 1}) {
+			if err != nil {
+				return ExportResult{}, fmt.Errorf("export: %w", err)
+			}
+		}
 		entries = c.selected(ctx, paths, &opts)
 	case len(paths) == 1 && paths[0] == "":
 		opts.Progress.setTotal(c.db.Dataset().Files, c.db.Dataset().Bytes)

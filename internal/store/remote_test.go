@@ -234,7 +234,7 @@ func TestResolveRemote(t *testing.T) {
 		`{"schemaVersion":2,"config":{"digest":"x"}}`:                                                    "digest",
 		`{"schemaVersion":2,"config":{"digest":"` + s.root.Digest.String() + `","size":-1},"layers":[]}`: "negative",
 		`{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../../../etc/passwd","size":1}]}`:       "digest",
-		strings.Repeat(`{"manifests":[`, 10_000):                                                         "JSON",
+		strings.Repeat(`{"manifests":[`, 10_000):                                                         "read sha256:",
 	} {
 		rule := p.Inject(registrytest.ManifestGet, registrytest.Answer(200, body, "Content-Type: text/html"))
 		src, name, err := cfg.OpenSource(t.Context(), must(store.ParseRef("docker://"+p.Host+"/a/b:v1"))(t))

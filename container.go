@@ -32,6 +32,8 @@ type Container struct {
 	Image *image.Image
 
 	places Places
+	ctx    context.Context // of reads of an image in a registry, whoever they are for
+	cancel context.CancelFunc
 	source store.Source
 	cache  *pack.Cache
 	db     *catalog.DB
@@ -64,15 +66,24 @@ func Open(ctx context.Context, ref string, places Places) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Ref: ref, places: places, source: source, cache: pack.NewCache(cacheSize), packs: map[int]*openPack{}}
-	if c.remote() != nil {
-		c.cache = pack.NewCache(remoteCache)
+	size := int64(cacheSize)
+	if _, far := source.(store.Remote); far {
+		size = remoteCache
 	}
+	c := newContainer(ctx, ref, places, source, size)
 	if err := c.open(ctx, name); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open %s: %w", ref, err)
 	}
 	return c, nil
+}
+
+// newContainer returns a container that is not open yet, whose frames may take
+// cache bytes of memory.
+func newContainer(ctx context.Context, ref string, places Places, source store.Source, cache int64) *Container {
+	c := &Container{Ref: ref, places: places, source: source, cache: pack.NewCache(cache), packs: map[int]*openPack{}}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
 }
 
 func (c *Container) open(ctx context.Context, name string) error {
@@ -142,6 +153,7 @@ func section(stream io.ReaderAt, off, n int64, through bool) *io.SectionReader {
 // Close ends the use of the container.
 func (c *Container) Close() error {
 	var errs []error
+	c.cancel()
 	c.cache.Wait()
 	if c.db != nil {
 		errs = append(errs, c.db.Close())
@@ -289,6 +301,9 @@ func (c *Container) pack(ctx context.Context, id int) (io.ReaderAt, error) {
 		c.packs[id] = p
 	}
 	c.mu.Unlock()
+	if c.remote() != nil {
+		ctx = c.ctx // who opens it first may be gone when others read it
+	}
 	p.once.Do(func() { p.reader, p.err = c.openPack(ctx, id) })
 	if p.err != nil && ctx.Err() == nil && errors.Is(p.err, context.Canceled) {
 		// Another caller gave up while opening: that is not this one's.

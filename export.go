@@ -10,6 +10,7 @@ import (
 
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/export"
+	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/tree"
 )
 
@@ -17,7 +18,14 @@ import (
 type ExportOptions struct {
 	// Paths are the files and folders to write, as paths in the image or
 	// relative to the data; default all.
-	Paths     []string
+	Paths []string
+	// Where keeps those of them for which this SQL expression over the columns
+	// of view files is true.
+	Where string
+	// Include keeps those of them that a pattern in gitignore syntax matches,
+	// by their paths relative to the data. With it or Where, folders are
+	// written only as far as files need them.
+	Include   []string
 	Owners    bool      // restore owner and group, which only root can
 	Overwrite bool      // replace files that are there
 	Workers   int       // files written at once; default one per CPU
@@ -38,7 +46,17 @@ func (c *Container) Export(ctx context.Context, dst string, opts ExportOptions) 
 		return ExportResult{}, fmt.Errorf("export: %w", err)
 	}
 	opts.Progress.setPhase("export")
-	if len(paths) == 1 && paths[0] == "" {
+	entries := c.under(ctx, paths)
+	switch {
+	case opts.Where != "" || len(opts.Include) > 0:
+		// What is wrong with the expression is said before anything is written.
+		for _, err := range c.db.Select(ctx, catalog.Query{Where: opts.Where, Limit: 1}) {
+			if err != nil {
+				return ExportResult{}, fmt.Errorf("export: %w", err)
+			}
+		}
+		entries = c.selected(ctx, paths, &opts)
+	case len(paths) == 1 && paths[0] == "":
 		opts.Progress.setTotal(c.db.Dataset().Files, c.db.Dataset().Bytes)
 	}
 	open := func(ctx context.Context, e *catalog.Entry) (io.ReadCloser, error) {
@@ -51,7 +69,7 @@ func (c *Container) Export(ctx context.Context, dst string, opts ExportOptions) 
 	if opts.Workers == 0 && c.remote() != nil {
 		opts.Workers = remoteWorkers
 	}
-	return export.Tree(ctx, dst, c.readAhead(ctx, c.under(ctx, paths)), open, export.Options{
+	return export.Tree(ctx, dst, c.readAhead(ctx, entries), open, export.Options{
 		Workers: opts.Workers, Owners: opts.Owners, Overwrite: opts.Overwrite,
 	})
 }
@@ -110,6 +128,25 @@ func (c *Container) under(ctx context.Context, paths []string) iter.Seq2[*catalo
 			}
 		}
 	}
+}
+
+// selected yields the files below paths that the options keep, each behind the
+// folders that it lies in.
+func (c *Container) selected(ctx context.Context, paths []string, opts *ExportOptions) iter.Seq2[*catalog.Entry, error] {
+	include := scan.ParsePatterns(opts.Include)
+	return c.db.WithFolders(ctx, func(yield func(*catalog.Entry, error) bool) {
+		for row, err := range c.db.Select(ctx, catalog.Query{Where: opts.Where}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			p := row.Entry.Path
+			inside := slices.ContainsFunc(paths, func(dir string) bool { return dir == "" || tree.Within(p, dir) })
+			if inside && (len(opts.Include) == 0 || include.Match(p)) && !yield(row.Entry, nil) {
+				return
+			}
+		}
+	})
 }
 
 // above returns the folders that path lies in, the root first.

@@ -17,7 +17,8 @@ import (
 const (
 	aheadGap     = 256 << 10 // bytes of a blob that are fetched in vain rather than asked for apart
 	aheadRun     = 4 << 20   // bytes of a blob in one request, about
-	aheadBytes   = 32 << 20  // bytes of files that wait for who writes them
+	aheadFrames  = 16 << 20  // bytes of tar stream in one request, at the most, about
+	aheadBytes   = 64 << 20  // bytes of frames that wait for who writes files: half of remoteCache
 	aheadLarge   = 2 << 20   // a larger file is read ahead by itself, when it is opened
 	aheadWorkers = 6
 	// remoteWorkers is how many files are written at once: waiting is most of
@@ -108,7 +109,6 @@ func (a *ahead) plan(entries iter.Seq2[*catalog.Entry, error]) {
 		mine := *e
 		it := aheadItem{entry: &mine}
 		if e.Type == tree.File && e.Link == "" && e.Size > 0 && e.Size <= aheadLarge {
-			it.size = e.Size
 			a.want(&mine)
 		}
 		a.held = append(a.held, it)
@@ -136,7 +136,8 @@ func (a *ahead) want(e *catalog.Entry) {
 		return
 	}
 	offset := last.Offset + last.Size
-	near := p == a.run.pack && first >= a.run.first && begin.Offset-a.run.offset <= aheadGap && a.run.size < aheadRun
+	near := p == a.run.pack && first >= a.run.first && begin.Offset-a.run.offset <= aheadGap && a.run.size < aheadRun &&
+		int64(end-a.run.first)*p.FrameSize() <= aheadFrames
 	if !near {
 		a.flush()
 		a.run = frameRun{pack: p, first: first, end: end, offset: offset, size: offset - begin.Offset}
@@ -151,10 +152,9 @@ func (a *ahead) flush() bool {
 	run, held := a.run, a.held
 	a.run, a.held = frameRun{}, nil
 	if run.pack != nil {
-		size := int64(0)
-		for _, it := range held {
-			size += it.size
-		}
+		// Frames are kept for as long as the last of their files is not there.
+		size := int64(run.end-run.first) * run.pack.FrameSize()
+		held[len(held)-1].size = size
 		if !a.room.take(a.ctx, size) {
 			return false
 		}
@@ -167,10 +167,6 @@ func (a *ahead) flush() bool {
 			defer func() { <-a.slots }()
 			run.pack.Fetch(run.first, run.end-run.first)
 		})
-	} else {
-		for i := range held {
-			held[i].size = 0
-		}
 	}
 	for _, it := range held {
 		if !a.send(it) {

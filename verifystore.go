@@ -302,7 +302,7 @@ func (v *storeCheck) catalog(ctx context.Context, img *storedImage) []Finding {
 	if !img.whole || ctx.Err() != nil {
 		return nil
 	}
-	c := &Container{Ref: img.name, places: v.places, source: v.source, cache: pack.NewCache(cacheSize / int64(v.opts.Workers)), packs: map[int]*openPack{}}
+	c := newContainer(ctx, img.name, v.places, v.source, cacheSize/int64(v.opts.Workers))
 	defer c.Close()
 	err := c.open(ctx, img.root.Digest.String())
 	switch {

@@ -29,6 +29,11 @@ the data: /data/a/b becomes DIR/a/b. Names, modes, times and links are restored,
 every byte is checked, and nothing is ever written outside DIR. Files that are
 there already are an error, unless --overwrite replaces them.
 
+--where and --include select among the files: by an SQL expression over the
+columns of view files, as "cdb query -where" has it, and by patterns in the
+syntax of .gitignore. Of an image in a registry only what is selected is
+fetched, with neighbours in one go.
+
 With --bagit the whole dataset becomes a bag (BagIt 1.0, RFC 8493), as archives
 take them: its files in DIR/data, and beside them manifests of their digests and
 what is known of the dataset. DIR must be empty or not there. Symbolic links
@@ -36,6 +41,8 @@ have no place in a bag; if there are some, they are left out and the exit code
 is 3.`,
 		Example: `  cdb export photos -o photos
   cdb export photos.tar /data/2024 /data/README.md -o some --overwrite
+  cdb export photos -o small --where "size < 100000 and path like '%/2024/%'"
+  cdb export docker://ghcr.io/lab/photos:2024 -o raw --include '*.dng' --include '!old/'
   cdb export photos -o bag --bagit`,
 		Args:              arguments(1, many, "an IMAGE"),
 		ValidArgsFunction: a.completeImages,
@@ -52,6 +59,8 @@ is 3.`,
 		},
 	}
 	cmd.Flags().StringVarP(&x.dst, "output", "o", "", "write into the folder `DIR`")
+	cmd.Flags().StringVar(&x.opts.Where, "where", "", "only files for which this SQL `EXPR` is true")
+	cmd.Flags().StringArrayVar(&x.opts.Include, "include", nil, "only files that the `pattern` matches (gitignore syntax); may be repeated")
 	cmd.Flags().BoolVar(&x.opts.Overwrite, "overwrite", false, "replace files that are there already")
 	cmd.Flags().BoolVar(&x.opts.Owners, "owners", false, "restore owner and group, which only root can, and extended attributes")
 	cmd.Flags().BoolVar(&x.bagit, "bagit", false, "write a bag (BagIt 1.0): the files in DIR/data, with manifests")

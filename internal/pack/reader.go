@@ -63,6 +63,9 @@ func NewReader(src Source, cache *Cache) (*Reader, error) {
 // Size returns the length of the tar stream in bytes.
 func (r *Reader) Size() int64 { return r.src.TarSize }
 
+// FrameSize returns how many bytes of tar stream a frame holds.
+func (r *Reader) FrameSize() int64 { return r.src.FrameSize }
+
 // ReadAt implements io.ReaderAt over the tar stream.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/export"
@@ -33,45 +32,15 @@ func (r *run) exportFiles(ctx context.Context) error {
 
 // selected yields what q finds, each behind the folders that it is in.
 func (r *run) selected(ctx context.Context, q catalog.Query) iter.Seq2[*catalog.Entry, error] {
-	return func(yield func(*catalog.Entry, error) bool) {
-		last := "\x00" // the folder of the entry before, which is none yet
+	return r.DB.WithFolders(ctx, func(yield func(*catalog.Entry, error) bool) {
 		for row, err := range r.DB.Select(ctx, q) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !r.folders(ctx, last, tree.Parent(row.Entry.Path), yield) || !yield(row.Entry, nil) {
+			if !yield(row.Entry, nil) {
 				return
 			}
-			last = tree.Parent(row.Entry.Path)
 		}
-	}
-}
-
-// folders yields the folders from the root to dir but those that last is in.
-func (r *run) folders(ctx context.Context, last, dir string, yield func(*catalog.Entry, error) bool) bool {
-	if last == dir {
-		return true
-	}
-	if last == "\x00" && !r.folder(ctx, "", yield) {
-		return false
-	}
-	for i := range len(dir) + 1 {
-		if i < len(dir) && dir[i] != '/' || dir == "" {
-			continue
-		}
-		if p := dir[:i]; !strings.HasPrefix(last+"/", p+"/") && !r.folder(ctx, p, yield) {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *run) folder(ctx context.Context, path string, yield func(*catalog.Entry, error) bool) bool {
-	e, err := r.DB.Lookup(ctx, path)
-	if err != nil {
-		yield(nil, err)
-		return false
-	}
-	return e == nil || yield(e, nil)
+	})
 }

@@ -36,9 +36,10 @@ type Blob struct {
 	mu       sync.Mutex
 	storage  *url.URL // where the registry redirected to last; nil for nowhere
 	noRanges bool     // the registry does not read ranges
-	once     sync.Once
+
+	download sync.Mutex
 	local    *os.File // the whole blob, where it has to be so
-	localErr error
+	localErr error    // why it cannot be had
 }
 
 var _ io.ReaderAt = (*Blob)(nil)
@@ -76,8 +77,8 @@ func (b *Blob) Size() int64 { return b.desc.Size }
 
 // Close drops what was kept of the blob.
 func (b *Blob) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.download.Lock()
+	defer b.download.Unlock()
 	if b.local != nil {
 		return b.local.Close()
 	}
@@ -188,7 +189,7 @@ func (s *stream) failed(err error) error {
 		return s.ctx.Err()
 	}
 	var status *StatusError
-	if errors.As(err, &status) || errors.Is(err, ErrDamaged) || errors.Is(err, errFinal) {
+	if errors.As(err, &status) || errors.Is(err, ErrDamaged) || errors.Is(err, errFinal) || !worthRetrying(err) {
 		return err
 	}
 	if errors.Is(err, io.EOF) {
@@ -224,11 +225,25 @@ func (b *Blob) open(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 		b.noRanges = true
 		b.mu.Unlock()
 	}
-	b.once.Do(func() { b.local, b.localErr = b.download(ctx) })
-	if b.localErr != nil {
-		return nil, b.localErr
+	local, err := b.whole(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return io.NopCloser(io.NewSectionReader(b.local, off, n)), nil
+	return io.NopCloser(io.NewSectionReader(local, off, n)), nil
+}
+
+// whole returns the whole blob in a file, which is fetched once.
+func (b *Blob) whole(ctx context.Context) (*os.File, error) {
+	b.download.Lock()
+	defer b.download.Unlock()
+	if b.local == nil && b.localErr == nil {
+		f, err := b.toFile(ctx)
+		if err != nil && ctx.Err() != nil {
+			return nil, err // who is not cancelled may try
+		}
+		b.local, b.localErr = f, err
+	}
+	return b.local, b.localErr
 }
 
 // fetch sends the request, to the storage that the registry named last, if it
@@ -246,8 +261,8 @@ func (b *Blob) fetch(ctx context.Context, off, n int64) (io.ReadCloser, error) {
 		if err == nil && (resp.StatusCode < 400 || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable) {
 			b.remember(resp.Request.URL)
 			body, err := b.body(resp, off, n)
-			if errors.Is(err, errLied) && try == 1 {
-				continue // it may have been some proxy's mistake
+			if (errors.Is(err, errLied) || errors.Is(err, errNoRanges)) && try == 1 {
+				continue // it may have been some proxy's mistake, or a cache that had nothing yet
 			}
 			if errors.Is(err, errLied) {
 				err = errNoRanges
@@ -363,8 +378,8 @@ func contentRange(s string) (first, last, total int64, ok bool) {
 	return first, last, total, err1 == nil && err2 == nil && err3 == nil && first >= 0 && last >= first
 }
 
-// download takes the whole blob into a file without a name, and checks it.
-func (b *Blob) download(ctx context.Context) (*os.File, error) {
+// toFile takes the whole blob into a file without a name, and checks it.
+func (b *Blob) toFile(ctx context.Context) (*os.File, error) {
 	f, err := os.CreateTemp(b.r.c.opts.TempDir, "cdb-blob-")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errFinal, err)
@@ -403,7 +418,7 @@ func (b *Blob) downloadTo(ctx context.Context, f *os.File) error {
 		case err == nil:
 			err = fmt.Errorf("%w: its digest does not match", ErrDamaged)
 		}
-		if try >= b.r.c.opts.Attempts {
+		if try >= b.r.c.opts.Attempts || !worthRetrying(err) || errors.Is(err, ErrDamaged) && try > 1 {
 			return err
 		}
 		if err := b.r.rest(ctx, try); err != nil {

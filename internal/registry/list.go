@@ -87,12 +87,9 @@ func (r *Repository) referrers(ctx context.Context, d digest.Digest) (list []oci
 			}
 			return nil, false, err
 		}
-		if m.Digest.Validate() != nil {
-			return nil, false, fmt.Errorf("%w: digest %q", ErrDamaged, printable(m.Digest.String()))
-		}
 		list = append(list, m)
 	}
-	return list, true, nil
+	return list, true, checkDigests(list)
 }
 
 // referrersTag is the tag that stands for the referrers of d.
@@ -112,7 +109,16 @@ func (r *Repository) taggedReferrers(ctx context.Context, d digest.Digest) ([]oc
 	if err := json.Unmarshal(data, &index); err != nil {
 		return nil, fmt.Errorf("index %s: %w", referrersTag(d), err)
 	}
-	return index.Manifests, nil
+	return index.Manifests, checkDigests(index.Manifests)
+}
+
+func checkDigests(list []ocispec.Descriptor) error {
+	for _, m := range list {
+		if m.Digest.Validate() != nil {
+			return fmt.Errorf("%w: digest %q", ErrDamaged, printable(m.Digest.String()))
+		}
+	}
+	return nil
 }
 
 // AddReferrer uploads a manifest that has a subject, and enters it in the
@@ -210,6 +216,7 @@ func nextLink(at *url.URL, header string) *url.URL {
 		if next.Scheme == "http" && at.Scheme == "https" && next.Hostname() == at.Hostname() {
 			next.Scheme, next.Host = at.Scheme, at.Host
 		}
+		next.User = nil
 		if sameOrigin(next, at) {
 			return next
 		}

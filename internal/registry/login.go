@@ -15,6 +15,10 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
+// errCredentials says that credentials cannot be read. That does not change by
+// itself.
+var errCredentials = errors.New("credentials")
+
 // credential finds the credentials of a repository: under its name, that of
 // what it lies in (as Podman has it), or that of its host, in the first file
 // that has any.
@@ -40,7 +44,7 @@ func (c *Client) credential(hostName, name string) auth.CredentialFunc {
 		if known == nil {
 			cred, err := find(ctx)
 			if err != nil {
-				return cred, err
+				return cred, fmt.Errorf("%w: %w", errCredentials, err)
 			}
 			known = &cred
 		}

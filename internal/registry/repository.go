@@ -109,7 +109,7 @@ func (r *Repository) manifest(ctx context.Context, ref string) (desc ocispec.Des
 		if ctx.Err() != nil {
 			return desc, nil, ctx.Err()
 		}
-		if try >= r.c.opts.Attempts || errors.Is(err, errTooLong) || errors.Is(err, ErrDamaged) && try > 1 {
+		if try >= r.c.opts.Attempts || errors.Is(err, errTooLong) || errors.Is(err, ErrDamaged) && try > 1 || !worthRetrying(err) {
 			return desc, nil, err
 		}
 		if err := r.rest(ctx, try); err != nil {

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -38,11 +37,25 @@ const (
 	maxRedirects  = 10
 	maxRetryAfter = 2 * time.Minute
 	longestPause  = 10 * time.Second
-	patience      = 15 * time.Minute
+	// patience is how many times longer than Options.Stall an answer may take
+	// that the registry has to compute something for.
+	patience = 15
+	// leastMove is how many bytes must move, within Options.Stall, for a
+	// request not to be stalled: a byte now and then is no progress.
+	leastMove = 4 << 10
 )
 
 // errStalled ends a request on which nothing moves.
 var errStalled = errors.New("nothing came for too long")
+
+// errLater says that a registry wants to be left alone for longer than anybody
+// waits.
+var errLater = errors.New("the registry asks to come back later")
+
+// exhausted is an error after which everything has been tried again already.
+type exhausted struct{ error }
+
+func (e exhausted) Unwrap() error { return e.error }
 
 // do sends a request until there is an answer that trying again would not
 // change, follows redirects, and returns the answer whatever its status.
@@ -58,6 +71,8 @@ func (r *Repository) do(ctx context.Context, req *request) (*http.Response, erro
 			return nil, ctx.Err()
 		case err == nil && (!retryable(resp.StatusCode) || last):
 			return resp, nil
+		case err != nil && last && !req.once:
+			return nil, exhausted{err}
 		case err != nil && (last || !worthRetrying(err)):
 			return nil, err
 		}
@@ -76,8 +91,9 @@ func (r *Repository) do(ctx context.Context, req *request) (*http.Response, erro
 func worthRetrying(err error) bool {
 	var cert *tls.CertificateVerificationError
 	var answer *errcode.ErrorResponse // of a token server
+	var tried exhausted
 	switch {
-	case errors.Is(err, errRedirect), errors.Is(err, ErrDenied), errors.As(err, &cert):
+	case errors.Is(err, errRedirect), errors.Is(err, ErrDenied), errors.Is(err, errLater), errors.Is(err, errCredentials), errors.As(err, &cert), errors.As(err, &tried):
 		return false
 	case errors.As(err, &answer):
 		return retryable(answer.StatusCode)
@@ -107,7 +123,7 @@ func (r *Repository) pause(resp *http.Response, try int) (time.Duration, error) 
 		return d, nil
 	}
 	if after > maxRetryAfter {
-		return 0, fmt.Errorf("%s %s: the registry asks to come back in %v: %s", resp.Request.Method, place(resp.Request.URL), after.Round(time.Second), resp.Status)
+		return 0, fmt.Errorf("%s %s: %s: %w: in %v", resp.Request.Method, place(resp.Request.URL), resp.Status, errLater, after.Round(time.Second))
 	}
 	return max(d, after), nil
 }
@@ -173,20 +189,23 @@ func (r *Repository) follow(ctx context.Context, req *request) (*http.Response, 
 func (r *Repository) send(ctx context.Context, req *request, to *url.URL) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := r.c.opts.Stall
-	watch := &watch{limit: limit, timer: time.AfterFunc(limit, func() { cancel(errStalled) })}
 	hr, err := http.NewRequestWithContext(ctx, req.method, to.String(), nil)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
+	watch := &watch{limit: limit, left: limit, timer: time.AfterFunc(limit, func() { cancel(errStalled) })}
 	if req.body != nil {
 		hr.GetBody = func() (io.ReadCloser, error) {
 			b, err := req.body()
 			if err != nil {
 				return nil, err
 			}
-			return &watched{ReadCloser: b, watch: watch, patient: req.patient}, nil
+			return &watchedRequest{ReadCloser: b, watch: watch, patient: req.patient}, nil
 		}
 		if hr.Body, err = hr.GetBody(); err != nil {
+			watch.end()
+			cancel(nil)
 			return nil, err
 		}
 		hr.ContentLength = req.size
@@ -195,7 +214,7 @@ func (r *Repository) send(ctx context.Context, req *request, to *url.URL) (*http
 			hr.Body = http.NoBody
 		}
 	} else if req.patient {
-		watch.extend(patience)
+		watch.extend(patience * limit)
 	}
 	for k, v := range req.header {
 		hr.Header[k] = v
@@ -208,15 +227,15 @@ func (r *Repository) send(ctx context.Context, req *request, to *url.URL) (*http
 		resp, err = r.host.http.Do(hr)
 	}
 	if err != nil {
-		watch.timer.Stop()
+		watch.end()
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
 		cancel(nil)
 		return nil, fmt.Errorf("%s %s: %w", req.method, place(to), denied(plain(err)))
 	}
-	watch.extend(limit)
-	resp.Body = &watched{ReadCloser: resp.Body, watch: watch, done: func() { cancel(context.Canceled) }, cause: func() error { return context.Cause(ctx) }}
+	watch.answered()
+	resp.Body = &watchedAnswer{ReadCloser: resp.Body, watch: watch, done: func() { cancel(context.Canceled) }, cause: func() error { return context.Cause(ctx) }}
 	return resp, nil
 }
 
@@ -232,9 +251,11 @@ func plain(err error) error {
 // denied makes the refusals of a token server errors that wrap ErrDenied.
 func denied(err error) error {
 	var answer *errcode.ErrorResponse
-	if errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) ||
-		errors.Is(err, auth.ErrBasicCredentialNotFound) {
-		return fmt.Errorf("%w (%s)", ErrDenied, printable(err.Error()))
+	switch {
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return fmt.Errorf("%w: no credentials for it are known", ErrDenied)
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return fmt.Errorf("%w: %s answers %d %s %s", ErrDenied, place(answer.URL), answer.StatusCode, http.StatusText(answer.StatusCode), printable(answer.Errors.Error()))
 	}
 	return err
 }
@@ -260,62 +281,6 @@ func hostPort(u *url.URL) string {
 		port = "443"
 	}
 	return u.Hostname() + ":" + port
-}
-
-// A watch ends a request on which nothing moves.
-type watch struct {
-	limit time.Duration
-	timer *time.Timer
-	mu    sync.Mutex
-	ended bool
-}
-
-func (w *watch) extend(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.ended {
-		w.timer.Reset(d)
-	}
-}
-
-func (w *watch) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	w.timer.Stop()
-}
-
-// watched is a body whose bytes show that something moves.
-type watched struct {
-	io.ReadCloser
-	watch   *watch
-	patient bool         // once it is sent, the answer may take its time
-	done    func()       // of an answer, not of what is sent
-	cause   func() error // why its context ended
-}
-
-func (b *watched) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	limit := b.watch.limit
-	if err != nil && b.patient {
-		limit = patience
-	}
-	b.watch.extend(limit)
-	if err != nil && !errors.Is(err, io.EOF) && b.cause != nil {
-		if cause := b.cause(); cause != nil {
-			err = cause
-		}
-	}
-	return n, err
-}
-
-func (b *watched) Close() error {
-	err := b.ReadCloser.Close()
-	if b.done != nil {
-		b.watch.end()
-		b.done()
-	}
-	return err
 }
 
 // closeBody drops an answer. A short rest is read, so that the connection can

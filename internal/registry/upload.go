@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -77,8 +77,11 @@ type upload struct {
 	session *url.URL // where the next piece goes
 	sent    int64    // bytes that the registry has
 	chunk   int64    // size of pieces; 0 sends all in one
+	stuck   int      // requests that failed in a row without any progress
+
+	mu      sync.Mutex
 	counted int64    // bytes that opts.Sent was told of
-	stuck   int      // pieces that failed in a row without any progress
+	body    *counted // the one under way: others, which a transport may still read, do not count
 }
 
 // errSession says that a session is no use any more: begin another.
@@ -99,18 +102,33 @@ func (u *upload) run(ctx context.Context) (string, error) {
 	}
 	ctx = u.r.pushing(ctx)
 	u.resume(ctx)
-	var err error
+	how, err := u.tries(ctx)
+	switch {
+	case err != nil:
+		u.count(0)
+		return "", err
+	case how == Uploaded:
+		u.count(u.desc.Size)
+	default:
+		u.count(0)
+	}
+	u.r.c.state().forget(u.desc.Digest, u.r)
+	return how, nil
+}
+
+// tries sends the blob, from its beginning again where the session is lost.
+func (u *upload) tries(ctx context.Context) (string, error) {
 	for try := 1; ; try++ {
-		how := ""
-		if how, err = u.try(ctx); err == nil {
-			u.r.c.state().forget(u.desc.Digest, u.r)
+		how, err := u.try(ctx)
+		if err == nil {
 			return how, nil
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
 		again := errors.Is(err, errSession) || errors.Is(err, errChunks) || worthUploading(err)
-		if !again || try >= u.r.c.opts.Attempts {
+		// Without a session all was tried that can be.
+		if !again || try >= u.r.c.opts.Attempts || u.session == nil {
 			return "", err
 		}
 		// The blob may have arrived although the answer did not.
@@ -133,7 +151,7 @@ func (u *upload) run(ctx context.Context) (string, error) {
 func worthUploading(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
-		return retryable(status.Status) || status.Code == "DIGEST_INVALID"
+		return retryable(status.Status) || isInvalid(err)
 	}
 	return !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) && worthRetrying(err)
 }
@@ -177,8 +195,10 @@ func (u *upload) try(ctx context.Context) (string, error) {
 
 // count tells how far it is.
 func (u *upload) count(at int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.opts.Sent(at - u.counted)
-	u.counted = at
+	u.counted, u.body = at, nil
 }
 
 // begin mounts the blob from where it may be, or opens a session.
@@ -253,7 +273,11 @@ func (u *upload) piece(ctx context.Context, off, n int64) func() (io.ReadCloser,
 			return nil, err
 		}
 		u.count(off)
-		return &counted{ReadCloser: s, u: u}, nil
+		c := &counted{ReadCloser: s, u: u}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.body = c
+		return c, nil
 	}
 }
 
@@ -264,8 +288,12 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.u.opts.Sent(int64(n))
-	c.u.counted += int64(n)
+	c.u.mu.Lock()
+	defer c.u.mu.Unlock()
+	if c.u.body == c {
+		c.u.opts.Sent(int64(n))
+		c.u.counted += int64(n)
+	}
 	return n, err
 }
 
@@ -293,7 +321,7 @@ func (u *upload) patch(ctx context.Context) error {
 		if err := u.moved(resp); err != nil {
 			return err
 		}
-		u.sent += n
+		u.sent, u.stuck = u.sent+n, 0
 		if end, ok := uploadedRange(resp.Header.Get("Range")); ok && end != u.sent {
 			return fmt.Errorf("%w: it has %d bytes of the %d that were sent", errSession, end, u.sent)
 		}
@@ -323,7 +351,7 @@ func (u *upload) patch(ctx context.Context) error {
 	if err := u.ask(ctx, false); err != nil {
 		return fmt.Errorf("%w (%w)", errSession, cause)
 	}
-	if u.sent > before {
+	if u.sent >= before+progress {
 		u.stuck = 0
 		return nil
 	}
@@ -404,9 +432,27 @@ func (u *upload) put(ctx context.Context) error {
 	return u.close(ctx, &request{body: u.piece(ctx, 0, u.desc.Size), size: u.desc.Size})
 }
 
-// finish ends a session that has all bytes.
+// finish ends a session that has all bytes. If that fails, the registry is
+// asked what it has.
 func (u *upload) finish(ctx context.Context) error {
-	return u.close(ctx, &request{body: noBody})
+	for try := 1; ; try++ {
+		err := u.close(ctx, &request{body: noBody})
+		if err == nil || ctx.Err() != nil || errors.Is(err, errSession) || !worthUploading(err) || isInvalid(err) || try >= u.r.c.opts.Attempts {
+			return err
+		}
+		if err := u.r.rest(ctx, try); err != nil {
+			return err
+		}
+		if askErr := u.ask(ctx, false); askErr != nil || u.sent != u.desc.Size {
+			return fmt.Errorf("%w (%w)", errSession, err)
+		}
+	}
+}
+
+// isInvalid says if the registry got other bytes than were sent.
+func isInvalid(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Code == "DIGEST_INVALID"
 }
 
 func (u *upload) close(ctx context.Context, req *request) error {
@@ -421,12 +467,16 @@ func (u *upload) close(ctx context.Context, req *request) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusOK {
-		wait, _ := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		after := resp.Header.Get("Retry-After")
+		wait, tooLong := u.r.pause(resp, 1)
 		err := statusError(resp)
 		if errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("%w (%w)", errSession, err)
 		}
-		if wait > 0 && wait <= maxRetryAfter {
+		if after != "" && worthUploading(err) {
+			if tooLong != nil {
+				return tooLong
+			}
 			if err := sleep(ctx, wait); err != nil {
 				return err
 			}

@@ -243,7 +243,7 @@ func (a *Archive) Resolve(ctx context.Context, name string) (ocispec.Descriptor,
 	if a.docker != nil {
 		return a.resolveDocker(ctx, name)
 	}
-	return resolve(ctx, a, a.place, a.entries, name)
+	return resolve(ctx, a, a.place, named(a.entries), name)
 }
 
 // Open opens a blob.

@@ -40,6 +40,8 @@ type archiveWriter struct {
 	arch   string
 	pinned string
 
+	referrers []ocispec.Descriptor // entries of index.json beside the image
+
 	end     int64 // where the next member begins
 	members map[string]member
 	open    *archiveUpload
@@ -294,7 +296,7 @@ func (w *archiveWriter) lists(ctx context.Context, root ocispec.Descriptor) ([]n
 	}
 	maps.Copy(entry.Annotations, nameAnnotations(w.tag, w.name, w.tag))
 	index := newIndex()
-	index.Manifests = append(index.Manifests, entry)
+	index.Manifests = append(append(index.Manifests, entry), w.referrers...)
 	indexJSON, err := encode(index)
 	if err != nil {
 		return nil, err

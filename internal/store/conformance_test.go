@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/data-containers/cdb/internal/registrytest"
 	"github.com/data-containers/cdb/internal/store"
 )
 
@@ -40,6 +41,8 @@ func TestPlaces(t *testing.T) {
 		"daemon": func(t *testing.T) place {
 			return place{"docker-daemon:example/name", store.Config{DockerHost: newFakeDocker(t).host, TempDir: t.TempDir()}, t.TempDir()}
 		},
+		"registry":        registryPlace(registrytest.Referrers),
+		"docker-registry": registryPlace(registrytest.Distribution),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range []struct {
@@ -109,7 +112,11 @@ func testRoundTrip(t *testing.T, p place) {
 		t.Errorf("resolve the manifest of one architecture: %+v, %v", m, err)
 	}
 	_, err = src.Resolve(t.Context(), string(s.order[0].Digest))
-	wantError(t, err, "neither a manifest nor an index")
+	if _, remote := src.(store.Remote); remote {
+		wantError(t, err, "manifest", string(s.order[0].Digest)) // in the words of the registry
+	} else {
+		wantError(t, err, "neither a manifest nor an index")
+	}
 	for _, f := range files(t, p.dir) {
 		if strings.Contains(f, "tmp") {
 			t.Errorf("%s was left", f)

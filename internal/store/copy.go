@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -17,8 +18,8 @@ type Referrer interface {
 	Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Descriptor, error)
 }
 
-// A ReferrerTarget is a Target that takes such manifests, after their blobs
-// and their subject.
+// A ReferrerTarget is a Target that takes such manifests, after their blobs and
+// their subject.
 type ReferrerTarget interface {
 	AddReferrer(ctx context.Context, subject digest.Digest, desc ocispec.Descriptor, data []byte) error
 }
@@ -63,6 +64,9 @@ func Copy(ctx context.Context, src Source, root ocispec.Descriptor, dst Target, 
 		opts.Workers = 4
 	}
 	c := &copier{src: src, dst: dst, opts: opts}
+	if _, ok := referrerTarget(dst); !ok && opts.Referrers {
+		return CopyResult{}, errors.New("copy referrers: the target cannot hold them; copy to a registry, a layout or an archive")
+	}
 	if err := c.list(ctx, root); err != nil {
 		return CopyResult{}, err
 	}
@@ -77,15 +81,33 @@ func Copy(ctx context.Context, src Source, root ocispec.Descriptor, dst Target, 
 	}
 	res := CopyResult{Blobs: len(c.blobs), Bytes: c.bytes}
 	var err error
+	// An archive is complete when it is published. Elsewhere the image comes
+	// first: what refers to it is no use without it.
+	_, first := dst.(*archiveWriter)
+	if first && opts.Referrers {
+		if res.Referrers, err = c.referrers(ctx); err != nil {
+			return res, err
+		}
+	}
 	if t, ok := dst.(Taker); ok {
 		res.Ref, err = t.PublishFrom(ctx, root, src)
 	} else {
 		res.Ref, err = dst.Publish(ctx, root)
 	}
-	if err == nil && opts.Referrers {
+	if err == nil && opts.Referrers && !first {
 		res.Referrers, err = c.referrers(ctx)
 	}
 	return res, err
+}
+
+// referrerTarget says if a target can hold referrers. Docker drops them from
+// what it loads.
+func referrerTarget(dst Target) (ReferrerTarget, bool) {
+	if _, docker := dst.(*Daemon); docker {
+		return nil, false
+	}
+	t, ok := dst.(ReferrerTarget)
+	return t, ok
 }
 
 type copier struct {
@@ -240,10 +262,7 @@ func (c *copier) referrers(ctx context.Context) (int, error) {
 	if !ok {
 		return 0, nil
 	}
-	dst, ok := c.dst.(ReferrerTarget)
-	if !ok {
-		return 0, errors.New("copy referrers: the target cannot hold them; copy to a registry or a layout")
-	}
+	dst, _ := referrerTarget(c.dst) // Copy has seen to it that it is one
 	const most = 10_000
 	seen := map[digest.Digest]bool{}
 	queue := c.documents
@@ -281,9 +300,11 @@ func (c *copier) referrer(ctx context.Context, dst ReferrerTarget, subject diges
 	if err != nil {
 		return err
 	}
-	if desc.MediaType == "" {
-		desc.MediaType = doc.mediaType()
+	// Registries err in their lists: the manifest itself says it.
+	if t := doc.mediaType(); t != "" {
+		desc.MediaType = t
 	}
+	desc.Size, desc.ArtifactType, desc.Annotations = int64(len(data)), doc.artifactType(), maps.Clone(doc.Annotations)
 	for _, child := range doc.children() {
 		if isDocument(child) {
 			return errors.New("it names other manifests, which is not supported")

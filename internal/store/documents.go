@@ -43,6 +43,7 @@ type document struct {
 	Config        *ocispec.Descriptor  `json:"config"`
 	Layers        []ocispec.Descriptor `json:"layers"`
 	Subject       *ocispec.Descriptor  `json:"subject"`
+	ArtifactType  string               `json:"artifactType"`
 	Annotations   map[string]string    `json:"annotations"`
 }
 
@@ -53,6 +54,15 @@ func (d *document) children() []ocispec.Descriptor {
 		all = append(all, *d.Config)
 	}
 	return append(all, d.Layers...)
+}
+
+// artifactType is the type of what a manifest holds: that of its config where
+// it states none (image-spec, "Guidelines for Artifact Usage").
+func (d *document) artifactType() string {
+	if d.ArtifactType == "" && d.Config != nil {
+		return d.Config.MediaType
+	}
+	return d.ArtifactType
 }
 
 // mediaType is the stated type or the one the content gives away, "" if the

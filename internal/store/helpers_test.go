@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sort"
@@ -263,4 +265,16 @@ func env(pairs ...string) func(string) string {
 		}
 		return ""
 	}
+}
+
+// serve starts a server on this machine until the test ends.
+func serve(t testing.TB, server *http.Server) (host string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return l.Addr().String()
 }

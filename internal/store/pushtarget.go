@@ -51,6 +51,14 @@ type pushUpload struct {
 	p *pushTarget
 }
 
+// Write implements Upload. Once sending has failed there is no use in it.
+func (u *pushUpload) Write(b []byte) (int, error) {
+	if err := u.p.to.failed(); err != nil {
+		return 0, err
+	}
+	return u.Upload.Write(b)
+}
+
 func (u *pushUpload) Commit(ctx context.Context, d digest.Digest, size int64) error {
 	if err := u.Upload.Commit(ctx, d, size); err != nil {
 		return err

@@ -21,24 +21,46 @@ func (l *Layout) Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Desc
 	if err != nil {
 		return nil, err
 	}
+	list, err := referrersAmong(ctx, l, index.Manifests, d)
+	if err != nil {
+		return nil, fmt.Errorf("list referrers in %s: %w", l.place, err)
+	}
+	return list, nil
+}
+
+// Referrers implements Referrer.
+func (a *Archive) Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Descriptor, error) {
+	list, err := referrersAmong(ctx, a, a.entries, d)
+	if err != nil {
+		return nil, fmt.Errorf("list referrers in %s: %w", a.place, err)
+	}
+	return list, nil
+}
+
+// referrersAmong finds the manifests whose subject is d, and describes them as
+// the distribution specification wants it: with their own type and
+// annotations.
+func referrersAmong(ctx context.Context, src Source, entries []ocispec.Descriptor, d digest.Digest) ([]ocispec.Descriptor, error) {
 	var list []ocispec.Descriptor
-	for _, e := range index.Manifests {
+	for _, e := range entries {
 		if !isManifest(e.MediaType) {
 			continue
 		}
-		data, err := readDocument(ctx, l, e)
+		data, err := readDocument(ctx, src, e)
 		if err != nil {
-			return nil, fmt.Errorf("list referrers in %s: %w", l.place, err)
+			return nil, err
 		}
 		doc, err := parseDocument(data)
 		if err != nil {
-			return nil, fmt.Errorf("list referrers in %s: %s: %w", l.place, e.Digest, err)
+			return nil, fmt.Errorf("%s: %w", e.Digest, err)
 		}
 		if doc.Subject == nil || doc.Subject.Digest != d {
 			continue
 		}
-		e.Annotations = maps.Clone(doc.Annotations)
-		list = append(list, e)
+		list = append(list, ocispec.Descriptor{
+			MediaType: e.MediaType, Digest: e.Digest, Size: int64(len(data)),
+			ArtifactType: doc.artifactType(), Annotations: maps.Clone(doc.Annotations),
+		})
 	}
 	return list, nil
 }
@@ -62,16 +84,40 @@ func (w *writer) AddReferrer(ctx context.Context, subject digest.Digest, desc oc
 	if err := u.Commit(ctx, desc.Digest, int64(len(data))); err != nil {
 		return err
 	}
-	desc.Annotations = maps.Clone(desc.Annotations)
-	if desc.Annotations == nil {
-		desc.Annotations = map[string]string{}
-	}
-	desc.Annotations[annotationSubject] = subject.String()
+	desc = referrerEntry(desc, subject)
 	return w.update(ctx, func(index *ocispec.Index) error {
 		index.Manifests = slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest == desc.Digest })
 		index.Manifests = append(index.Manifests, desc)
 		return nil
 	})
+}
+
+// referrerEntry is the entry of index.json for a manifest that refers to
+// another one.
+func referrerEntry(desc ocispec.Descriptor, subject digest.Digest) ocispec.Descriptor {
+	desc.Annotations = maps.Clone(desc.Annotations)
+	if desc.Annotations == nil {
+		desc.Annotations = map[string]string{}
+	}
+	desc.Annotations[annotationSubject] = subject.String()
+	return desc
+}
+
+// AddReferrer implements ReferrerTarget, before the image is published.
+func (w *archiveWriter) AddReferrer(ctx context.Context, subject digest.Digest, desc ocispec.Descriptor, data []byte) error {
+	u, err := w.Create(ctx)
+	if err != nil {
+		return err
+	}
+	defer u.Abort()
+	if _, err := u.Write(data); err != nil {
+		return err
+	}
+	if err := u.Commit(ctx, desc.Digest, int64(len(data))); err != nil {
+		return err
+	}
+	w.referrers = append(w.referrers, referrerEntry(desc, subject))
+	return nil
 }
 
 // named are the entries of an index.json that are images, not what refers to

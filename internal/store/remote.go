@@ -38,6 +38,10 @@ type repository struct {
 	place  string
 	pieces *blobcache.Cache
 
+	ctx     context.Context // of what is fetched ahead
+	cancel  context.CancelFunc
+	fetches sync.WaitGroup
+
 	mu    sync.Mutex
 	small map[digest.Digest]*smallOne
 }
@@ -73,7 +77,9 @@ func (c Config) openRepository(name string) (*repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &repository{Repository: r, place: "registry " + r.String(), pieces: c.Pieces, small: map[digest.Digest]*smallOne{}}, nil
+	repo := &repository{Repository: r, place: "registry " + r.String(), pieces: c.Pieces, small: map[digest.Digest]*smallOne{}}
+	repo.ctx, repo.cancel = context.WithCancel(context.Background())
+	return repo, nil
 }
 
 // Tags returns the tags of the repository HOST/NAME.
@@ -82,6 +88,7 @@ func (c Config) Tags(ctx context.Context, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	const most = 100_000
 	var tags []string
 	for tag, err := range r.Tags(ctx) {
@@ -98,8 +105,12 @@ func (c Config) Tags(ctx context.Context, name string) ([]string, error) {
 // Pieces implements Remote.
 func (r *repository) Pieces() *blobcache.Cache { return r.pieces }
 
-// Close does nothing: connections belong to the client.
-func (r *repository) Close() error { return nil }
+// Close ends what is fetched ahead. Connections belong to the client.
+func (r *repository) Close() error {
+	r.cancel()
+	r.fetches.Wait()
+	return nil
+}
 
 // Resolve asks the registry for the manifest that a name stands for, unless
 // its digest is in the name and the manifest in the cache.
@@ -168,7 +179,12 @@ func (r *repository) cached(d digest.Digest) ([]byte, bool) {
 func (r *repository) Prefetch(ctx context.Context, descs ...ocispec.Descriptor) {
 	for _, d := range descs {
 		if isSmall(d) {
-			go r.fetchSmall(ctx, d)
+			r.fetches.Go(func() {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				defer context.AfterFunc(r.ctx, cancel)()
+				_, _ = r.fetchSmall(ctx, d) // who needs it finds the error again
+			})
 		}
 	}
 }
@@ -226,6 +242,9 @@ func (r *repository) fetchSmall(ctx context.Context, desc ocispec.Descriptor) ([
 	if !mine {
 		select {
 		case <-one.done:
+			if errors.Is(one.err, context.Canceled) && ctx.Err() == nil {
+				return r.fetchSmall(ctx, desc) // another caller gave up, not this one
+			}
 			return one.data, one.err
 		case <-ctx.Done():
 			return nil, ctx.Err()

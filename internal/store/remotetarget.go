@@ -47,6 +47,7 @@ type remoteTarget struct {
 	mu     sync.Mutex
 	docs   map[digest.Digest][]byte
 	has    map[digest.Digest]bool // in the repository, for certain
+	coming map[digest.Digest]bool // handed to the uploads
 	err    error                  // of an upload
 	closed bool
 	open   map[*spooled]bool
@@ -66,7 +67,7 @@ func (c Config) remoteTarget(name, tag string) (*remoteTarget, error) {
 	t := &remoteTarget{
 		repo: r.Repository, tag: tag, tempDir: c.TempDir, sent: c.Sent,
 		slots: make(chan struct{}, uploads),
-		docs:  map[digest.Digest][]byte{}, has: map[digest.Digest]bool{}, open: map[*spooled]bool{},
+		docs:  map[digest.Digest][]byte{}, has: map[digest.Digest]bool{}, coming: map[digest.Digest]bool{}, open: map[*spooled]bool{},
 	}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	return t, nil
@@ -113,7 +114,7 @@ func (t *remoteTarget) Create(ctx context.Context) (Upload, error) {
 // Has says if the repository has the blob, or will have it soon.
 func (t *remoteTarget) Has(ctx context.Context, d digest.Digest) (bool, error) {
 	t.mu.Lock()
-	known := t.has[d] || t.docs[d] != nil
+	known := t.has[d] || t.coming[d] || t.docs[d] != nil
 	t.mu.Unlock()
 	if known {
 		return true, nil
@@ -171,6 +172,9 @@ func (t *remoteTarget) later(ctx context.Context, desc ocispec.Descriptor, conte
 		done()
 		return ctx.Err()
 	}
+	t.mu.Lock()
+	t.coming[desc.Digest] = true
+	t.mu.Unlock()
 	t.group.Go(func() {
 		defer func() { <-t.slots }()
 		defer done()
@@ -188,6 +192,13 @@ func (t *remoteTarget) fail(err error) {
 	if t.err == nil {
 		t.err = err
 	}
+}
+
+// failed returns why an upload failed. Nothing more needs to be written then.
+func (t *remoteTarget) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }
 
 // wait waits for all blobs that are on their way.
@@ -340,6 +351,9 @@ func (u *spooled) Write(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	if u.f == nil {
 		return 0, u.t.wrap(errUploadEnded)
+	}
+	if err := u.t.failed(); err != nil {
+		return 0, err
 	}
 	n, err := u.f.Write(p)
 	u.size += int64(n)

@@ -26,7 +26,7 @@ const (
 	remoteWorkers = 8
 	// remoteCache is the size in bytes of the cache of frames of a remote
 	// container.
-	remoteCache = 128 << 20
+	remoteCache = 192 << 20
 )
 
 // remote returns the source, if it is far away.

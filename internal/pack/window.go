@@ -34,6 +34,10 @@ func (r *Reader) FrameRange(off, n int64) (first, end int) {
 // FrameAt returns where a frame lies in the blob.
 func (r *Reader) FrameAt(i int) (Frame, error) { return r.src.Frame(i) }
 
+// runsAhead is how many runs are on their way at the same time: one alone would
+// leave the line idle while its request is under way.
+const runsAhead = 4
+
 // A window is a section of a remote pack: it sees how it is read, and fetches
 // more at once, the longer that goes on in order.
 type window struct {
@@ -89,22 +93,28 @@ func (w *window) want(i int) {
 		}
 		w.ahead = i
 	}
-	first := w.ahead
-	due := i == first || inOrder && w.run > 1 && i+w.run/2 >= first
-	n := min(w.run, w.end-first+1)
-	if !due || n <= 0 {
-		w.mu.Unlock()
-		return
-	}
-	if i < first {
+	now := w.next(i >= w.ahead)
+	var later []frames
+	for inOrder && w.run > 1 && w.ahead-i < runsAhead*w.run && w.ahead <= w.end {
 		w.run = min(2*w.run, longest)
-		n = min(w.run, w.end-first+1)
+		later = append(later, w.next(true))
 	}
-	w.ahead = first + n
 	w.mu.Unlock()
-	if i == first {
-		w.r.Fetch(first, n)
-		return
+	for _, f := range later {
+		w.r.cache.Go(func() { w.r.Fetch(f.first, f.n) })
 	}
-	w.r.cache.Go(func() { w.r.Fetch(first, n) })
+	w.r.Fetch(now.first, now.n)
+}
+
+// frames are some neighbours.
+type frames struct{ first, n int }
+
+// next takes the next run, if it is due.
+func (w *window) next(due bool) frames {
+	f := frames{w.ahead, min(w.run, w.end-w.ahead+1)}
+	if !due || f.n <= 0 {
+		return frames{}
+	}
+	w.ahead += f.n
+	return f
 }

@@ -75,7 +75,7 @@ func splitWords(list []string) []string {
 
 // universe returns the set of all there is.
 func universe(opts Options) *Set {
-	return &Set{opts: opts, mime: true, formats: Formats(opts), contexts: Contexts()}
+	return &Set{opts: opts, mime: true, formats: Formats(opts), contexts: Contexts(opts)}
 }
 
 // An UnknownError is about a word that selects nothing.

@@ -47,7 +47,7 @@ func bidsFormat(opts Options) *ContextFormat {
 func bidsKeys() []Key {
 	var keys []Key
 	for _, e := range bidsEntities() {
-		k := Key{Name: "bids." + e.long, Type: "string", Doc: "the entity " + e.short + "- of the name"}
+		k := Key{Name: e.key, Type: "string", Doc: "the entity " + e.short + "- of the name"}
 		if e.index {
 			k.Type = "integer"
 		}
@@ -139,10 +139,10 @@ func (c *bidsContext) Meta(path string) *Meta {
 		e := &p.pairs[i]
 		if e.index {
 			n, _ := strconv.ParseInt(e.value, 10, 64) // of at most 18 digits
-			m.Set("bids."+e.long, n)
+			m.Set(e.key, n)
 			continue
 		}
-		m.Set("bids."+e.long, e.value)
+		m.Set(e.key, e.value)
 	}
 	m.SetString("bids.datatype", p.datatype)
 	m.SetString("bids.suffix", p.suffix)

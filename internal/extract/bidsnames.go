@@ -11,8 +11,9 @@ const maxBIDSEntities = 40
 // A bidsEntity is a kind of key-value pair in the names of BIDS files.
 type bidsEntity struct {
 	short, long string
-	order       int  // its place in a name
-	index       bool // its values are integers, maybe with zeros before them
+	key         string // "bids.subject"
+	order       int    // its place in a name
+	index       bool   // its values are integers, maybe with zeros before them
 }
 
 // bidsEntities returns the entities of BIDS 1.11.1 in the order in which a
@@ -34,7 +35,7 @@ func bidsEntities() []bidsEntity {
 		{short: "label", long: "label"}, {short: "desc", long: "description"},
 	}
 	for i := range list {
-		list[i].order = i
+		list[i].key, list[i].order = "bids."+list[i].long, i
 	}
 	return list
 }
@@ -128,7 +129,7 @@ func (g *bidsGrammar) pair(key, value string, loose bool) (p bidsPair, ok bool) 
 		if !loose || g.taken[key] || !bidsWord(key) {
 			return p, false
 		}
-		p.short, p.long = key, key
+		p.short, p.long, p.key = key, key, "bids."+key
 	}
 	if !p.index {
 		p.value = value

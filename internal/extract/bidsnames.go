@@ -48,15 +48,15 @@ func bidsDatatypes() []string {
 
 // A bidsGrammar is how names are read. It does not change.
 type bidsGrammar struct {
-	entities  map[string]bidsEntity // by short name
-	taken     map[string]bool       // what a word of a derivative's own must not be
+	entities  map[string]*bidsEntity // by short name
+	taken     map[string]bool        // what a word of a derivative's own must not be
 	datatypes map[string]bool
 }
 
 func newBIDSGrammar() *bidsGrammar {
-	g := &bidsGrammar{entities: map[string]bidsEntity{}, taken: map[string]bool{}, datatypes: map[string]bool{}}
+	g := &bidsGrammar{entities: map[string]*bidsEntity{}, taken: map[string]bool{}, datatypes: map[string]bool{}}
 	for _, e := range bidsEntities() {
-		g.entities[e.short] = e
+		g.entities[e.short] = &e
 		g.taken[e.long] = true
 	}
 	for _, w := range []string{"datatype", "suffix", "extension", "dataset", "warning"} {
@@ -75,7 +75,7 @@ type bidsName struct {
 }
 
 type bidsPair struct {
-	bidsEntity
+	*bidsEntity
 	value string // of an index without the zeros before it
 }
 
@@ -124,12 +124,11 @@ func (g *bidsGrammar) parse(name string, loose bool) (n bidsName, ok bool) {
 }
 
 func (g *bidsGrammar) pair(key, value string, loose bool) (p bidsPair, ok bool) {
-	p.bidsEntity, ok = g.entities[key]
-	if !ok {
+	if p.bidsEntity, ok = g.entities[key]; !ok {
 		if !loose || g.taken[key] || !bidsWord(key) {
 			return p, false
 		}
-		p.short, p.long, p.key = key, key, "bids."+key
+		p.bidsEntity = &bidsEntity{short: key, long: key, key: "bids." + key}
 	}
 	if !p.index {
 		p.value = value

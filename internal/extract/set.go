@@ -105,7 +105,7 @@ func IsOwn(key string) bool {
 	if key == mediaTypeKey || namespace == "extract" || slices.ContainsFunc(Formats(Options{}), func(f *Format) bool { return f.Name == namespace }) {
 		return true
 	}
-	return slices.ContainsFunc(Contexts(), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
+	return slices.ContainsFunc(Contexts(Options{}), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
 }
 
 // named returns the names that a word stands for.

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs, on Debian as root, the readers of scientific formats that internal/extract is compared with.
+# Installs, on Debian as root, the readers of scientific formats, and of BIDS names, that internal/extract is compared
+# with.
 # Does nothing when all are there. Prints a line "reader: reason" on stdout for each that cannot be had; the exit code
 # is 0 then too, because the test of a missing reader skips and says so.
 set -uo pipefail
 
 packages=()
-for module in h5py nibabel pydicom scipy; do
-  /usr/bin/python3 -c "import $module" >/dev/null 2>&1 || packages+=("python3-$module")
+for module in bids_validator h5py nibabel pydicom scipy; do
+  /usr/bin/python3 -c "import $module" >/dev/null 2>&1 || packages+=("python3-${module//_/-}")
 done
 [ ${#packages[@]} -gt 0 ] || exit 0
 

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOARCH", runtime.GOARCH)
 			env.Setenv("GOCACHE", goCache())
 			env.Setenv("ESC", "names/\x1b[31mred")
+			env.Setenv("DATA", realData())
 			temp := filepath.Join(env.WorkDir, ".temp")
 			env.Setenv("TMPDIR", temp)
 			return os.Mkdir(temp, 0o777)
@@ -81,6 +82,15 @@ func standIns(t *testing.T) string {
 	return dir
 }
 
+// realData is the folder with real data sets beside the checkout, maybe.
+func realData() string {
+	dir, err := filepath.Abs("../../../shared/data")
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
 // goCache is where scripts that compile find the standard library compiled.
 func goCache() string {
 	if dir := os.Getenv("GOCACHE"); dir != "" {
@@ -97,6 +107,9 @@ func condition(cond string) (bool, error) {
 	switch cond {
 	case "entrypoints":
 		_, err := embedded.Open("entrypoints/linux-" + runtime.GOARCH)
+		return err == nil, nil
+	case "data":
+		_, err := os.Stat(realData())
 		return err == nil, nil
 	case "root":
 		return os.Geteuid() == 0, nil

@@ -13,10 +13,11 @@ import (
 )
 
 //go:generate sh -c "go run . docs >../../docs/commands.md.tmp && mv ../../docs/commands.md.tmp ../../docs/commands.md"
+//go:generate sh -c "go run . docs --metadata >../../docs/metadata.md.tmp && mv ../../docs/metadata.md.tmp ../../docs/metadata.md"
 //go:generate sh -c "go run . docs --schema >../../docs/cdb.schema.json.tmp && mv ../../docs/cdb.schema.json.tmp ../../docs/cdb.schema.json"
 
 func (a *app) docsCommand() *cobra.Command {
-	schema := false
+	schema, metadata := false, false
 	cmd := &cobra.Command{
 		Use:               "docs",
 		Short:             "Print the reference of all commands in Markdown",
@@ -28,9 +29,13 @@ func (a *app) docsCommand() *cobra.Command {
 				_, err := a.stdout.Write(recipe.Schema())
 				return err
 			}
+			if metadata {
+				return writeMetadataDocs(a.stdout)
+			}
 			return writeDocs(a.stdout, cmd.Root())
 		},
 	}
+	cmd.Flags().BoolVar(&metadata, "metadata", false, "print the reference of all metadata instead")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of recipes instead")
 	return cmd
 }

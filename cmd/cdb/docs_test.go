@@ -8,19 +8,21 @@ import (
 	"github.com/data-containers/cdb/internal/ui"
 )
 
-// The reference of commands says what their help says.
+// The references of commands and of metadata say what the program says.
 func TestDocs(t *testing.T) {
-	var out, errs strings.Builder
-	a := &app{stdout: &out, stderr: &errs, talk: ui.NewTalk(&errs, "cdb"), getenv: func(string) string { return "" }}
-	if code := a.execute(t.Context(), []string{"docs"}); code != 0 {
-		t.Fatalf("exit code %d: %s", code, errs.String())
-	}
-	want, err := os.ReadFile("../../docs/commands.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != string(want) {
-		t.Error("docs/commands.md is not what the help says now: run \"make docs\"")
+	for name, args := range map[string][]string{"commands": {"docs"}, "metadata": {"docs", "--metadata"}} {
+		var out, errs strings.Builder
+		a := &app{stdout: &out, stderr: &errs, talk: ui.NewTalk(&errs, "cdb"), getenv: func(string) string { return "" }}
+		if code := a.execute(t.Context(), args); code != 0 {
+			t.Fatalf("exit code %d: %s", code, errs.String())
+		}
+		want, err := os.ReadFile("../../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("docs/%s.md is not what the program says now: run \"make docs\"", name)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Contexts returns all conventions about whole datasets.
-func Contexts() []*ContextFormat { return nil }
+func Contexts(opts Options) []*ContextFormat { return []*ContextFormat{bidsFormat(opts)} }
 
 // A ContextFormat is a convention on how a whole dataset is laid out, which
 // says something of each file by its path.

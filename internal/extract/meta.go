@@ -78,6 +78,8 @@ func appendValue(b []byte, value any) []byte {
 		return strconv.AppendUint(b, v, 10)
 	case float64:
 		return appendFloat(b, v)
+	case rawJSON:
+		return append(b, v...)
 	case json.Number: // as ParseMeta found it
 		return append(b, v...)
 	case *Meta:

@@ -75,7 +75,7 @@ func splitWords(list []string) []string {
 
 // universe returns the set of all there is.
 func universe(opts Options) *Set {
-	return &Set{opts: opts, mime: true, formats: Formats(opts), contexts: Contexts()}
+	return &Set{opts: opts, mime: true, formats: Formats(opts), contexts: Contexts(opts)}
 }
 
 // An UnknownError is about a word that selects nothing.
@@ -105,7 +105,7 @@ func IsOwn(key string) bool {
 	if key == mediaTypeKey || namespace == "extract" || slices.ContainsFunc(Formats(Options{}), func(f *Format) bool { return f.Name == namespace }) {
 		return true
 	}
-	return slices.ContainsFunc(Contexts(), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
+	return slices.ContainsFunc(Contexts(Options{}), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
 }
 
 // named returns the names that a word stands for.

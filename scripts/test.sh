@@ -108,7 +108,7 @@ units() {
     race=
     skipped "race detector: CGO_ENABLED=0; the tests ran without it"
   fi
-  go_test units.log $race -timeout 15m $($GO list ./... | grep -v '/e2e$')
+  go_test units.log $race -timeout 25m $($GO list ./... | grep -v '/e2e$')
 }
 
 end_to_end() {

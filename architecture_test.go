@@ -18,8 +18,9 @@ const module = "github.com/data-containers/cdb"
 var layers = [][]string{
 	{"internal/tree", "internal/recipe", "internal/blobcache", "internal/distribution", "bench/link"},
 	{"internal/catalog", "internal/pack", "internal/registry"},
-	{"internal/image", "internal/export", "internal/unpack", "internal/worker", "internal/generate", "internal/describe", "internal/standard"},
+	{"internal/image", "internal/export", "internal/unpack", "internal/worker", "internal/wasm", "internal/generate", "internal/describe", "internal/standard"},
 	{"internal/scan", "internal/extract", "internal/store", "internal/query"},
+	{"internal/external"},
 	{".", "internal/ui"},
 	{"cmd/cdb", "cmd/entrypoint", "bench"},
 }
@@ -37,6 +38,7 @@ var doors = map[string][]string{
 	"github.com/opencontainers":     {"internal/image", "internal/store", "internal/pack", "internal/registry", "."},
 	"github.com/bep/imagemeta":      {"internal/extract"},
 	"github.com/gabriel-vasile":     {"internal/extract"},
+	"github.com/tetratelabs":        {"internal/wasm"},
 }
 
 // testPackages hold helpers of tests and are imported by tests alone.

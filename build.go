@@ -61,8 +61,20 @@ type BuildOptions struct {
 	// digest, "-NAME" to drop one, each or several with commas between them.
 	// The default is "default". GPS and Identifying let formats tell where a
 	// picture was taken, and who is in a medical file.
+	//
+	// Beside these words there may be extractors of users: FILE.py:NAME, a
+	// function of Python; FILE.wasm, a module of WASI; "exec: COMMAND", a
+	// program that speaks JSON Lines, to the end of the string. Their names are
+	// relative to ExtractBase, which is where they run, by default the current
+	// folder.
 	Extract          []string
 	GPS, Identifying bool
+	ExtractBase      string
+	ExtractTimeout   time.Duration // for one file and one of them; default 60 s
+	Python           string        // the interpreter for functions; default "python3"
+	// ExtractLog is told each line that they print on their standard error,
+	// one at a time for each of them.
+	ExtractLog func(extractor, line string)
 	// Extractors are asked about every file, too.
 	Extractors []extract.External
 	Epoch      time.Time // SOURCE_DATE_EPOCH, if not zero
@@ -122,6 +134,9 @@ func (b *build) start(ctx context.Context) (*BuildResult, error) {
 	if b.parent != nil {
 		err = errors.Join(err, b.parent.Close())
 	}
+	if err2 := b.extraction.close(); err == nil {
+		err = err2
+	}
 	if b.target != nil {
 		if err2 := b.target.Close(); err == nil {
 			err = err2
@@ -143,7 +158,7 @@ func (b *build) toTarget(ctx context.Context) (*BuildResult, error) {
 	}
 	name, tag := "", ""
 	var err error
-	if err := b.chooseSet(); err != nil {
+	if err := b.chooseSet(ctx); err != nil {
 		return nil, err
 	}
 	if b.opts.Name != "" {
@@ -268,7 +283,7 @@ func (b *build) scanAndAssemble(ctx context.Context) (*BuildResult, error) {
 
 // assemble makes the image of a listing.
 func (b *build) assemble(ctx context.Context, listing *scan.Listing) (*BuildResult, error) {
-	if err := b.chooseSet(); err != nil {
+	if err := b.chooseSet(ctx); err != nil {
 		return nil, err
 	}
 	totals := listing.Totals()

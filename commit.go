@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -19,8 +18,9 @@ import (
 )
 
 // CommitOptions say what [Commit] makes a new version of. Prefix, Preserve,
-// NoText, Volume and what is extracted are those of the parent whatever is given; the compression
-// and, as in [Build], what is said of the dataset are the parent's unless
+// NoText, Volume and what is extracted are those of the parent whatever is given,
+// but that Extract may have extractors of users, which an image does not hold; the
+// compression and, as in [Build], what is said of the dataset are the parent's unless
 // something else is given.
 type CommitOptions struct {
 	BuildOptions
@@ -46,8 +46,10 @@ func Commit(ctx context.Context, src string, opts CommitOptions) (*BuildResult, 
 	}
 	b := &build{opts: opts.BuildOptions, src: src, parent: parent}
 	b.inherit()
-	b.useSet(extract.ParseSet(parent.Catalog().Dataset().Extract))
 	upper, err := b.isUpper(ctx, opts)
+	if err == nil {
+		err = b.useParentSet(ctx)
+	}
 	if err == nil && upper {
 		// What is remembered of a folder is for complete ones.
 		b.overlay, b.opts.Cache = newOverlay(), ""
@@ -55,7 +57,7 @@ func Commit(ctx context.Context, src string, opts CommitOptions) (*BuildResult, 
 		b.src, err = b.upperData(ctx, opts.Root)
 	}
 	if err != nil {
-		return nil, errors.Join(err, parent.Close())
+		return nil, errors.Join(err, b.extraction.close(), parent.Close())
 	}
 	result, err := b.start(ctx)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/data-containers/cdb/internal/catalog"
+	"github.com/data-containers/cdb/internal/external"
 	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/scan"
 	"github.com/data-containers/cdb/internal/tree"
@@ -25,27 +26,70 @@ type extraction struct {
 	// parent's, whatever release made it: most rows are.
 	record   string
 	contexts *extract.Contextual
-	warnings []error // about the dataset
+	warnings []error              // about the dataset
+	own      *external.Extractors // nil for none
 	// source returns the absolute name of the file with this path.
 	source func(path string) string
 }
 
-// chooseSet decides what is extracted. A commit does what its parent did.
-func (b *build) chooseSet() error {
+// chooseSet decides what is extracted, and starts extractors of users. A
+// commit, which has done so, does what its parent did.
+func (b *build) chooseSet(ctx context.Context) error {
 	if b.extraction.set != nil {
 		return nil
 	}
-	set, err := extract.NewSet(b.opts.Extract, extract.Options{GPS: b.opts.GPS, Identifying: b.opts.Identifying})
+	words, specs, err := external.Split(b.opts.Extract)
 	if err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	b.useSet(set)
+	set, err := extract.NewSet(words, extract.Options{
+		GPS: b.opts.GPS, Identifying: b.opts.Identifying, TempDir: b.opts.TempDir,
+	})
+	if err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	return b.useSet(ctx, set, specs)
+}
+
+// useSet extracts by a set, and by extractors of users.
+func (b *build) useSet(ctx context.Context, set *extract.Set, specs []external.Spec) error {
+	own, err := external.Open(ctx, specs, external.Options{
+		Base: b.opts.ExtractBase, Workers: b.opts.Workers, Timeout: b.opts.ExtractTimeout, Python: b.opts.Python,
+		Log: b.opts.ExtractLog, TempDir: b.opts.TempDir, Cache: b.opts.Cache,
+	})
+	if err != nil {
+		return err
+	}
+	set.Add(own.List()...)
+	set.Add(b.opts.Extractors...)
+	b.extraction.set, b.extraction.record, b.extraction.own = set, set.String(), own
 	return nil
 }
 
-func (b *build) useSet(set *extract.Set) {
-	set.Add(b.opts.Extractors...)
-	b.extraction.set, b.extraction.record = set, set.String()
+// useParentSet extracts as the parent did. Extractors of users are not in an
+// image: those that opts do not give again are missed.
+func (b *build) useParentSet(ctx context.Context) error {
+	_, specs, err := external.Split(b.opts.Extract)
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	recorded := b.parent.Catalog().Dataset().Extract
+	if err := b.useSet(ctx, extract.ParseSet(recorded, extract.Options{TempDir: b.opts.TempDir}), specs); err != nil {
+		return err
+	}
+	for _, name := range b.extraction.set.Missing(recorded) {
+		b.extraction.warnings = append(b.extraction.warnings,
+			fmt.Errorf("the parent's metadata was extracted by %s, too, which an image does not hold: give it again with --extract", name))
+	}
+	return nil
+}
+
+// close ends extractors of users.
+func (x *extraction) close() error {
+	if x.own == nil {
+		return nil
+	}
+	return x.own.Close()
 }
 
 // file extracts from a file that was read whole.
@@ -102,7 +146,9 @@ func (b *build) prepare(ctx context.Context, listing *scan.Listing) error {
 			return f, err
 		}
 	}
-	b.extraction.contexts, b.extraction.warnings, err = b.extraction.set.Prepare(ctx, ds)
+	var warnings []error
+	b.extraction.contexts, warnings, err = b.extraction.set.Prepare(ctx, ds)
+	b.extraction.warnings = append(b.extraction.warnings, warnings...)
 	return err
 }
 

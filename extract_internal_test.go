@@ -345,7 +345,9 @@ func TestContextVersions(t *testing.T) {
 		}
 		set.AddContexts(ages())
 		b := &build{opts: opts, src: src}
-		b.useSet(set)
+		if err := b.useSet(t.Context(), set, nil); err != nil {
+			t.Fatal(err)
+		}
 		return b
 	}
 	run := func(b *build, want map[string]string) *BuildResult {

@@ -221,6 +221,10 @@ func (r *reader) readBatches(ctx context.Context) error {
 				rest = rest[len(it.data):]
 			}
 		}
+		// What extractors said while they were being ended is not to be kept.
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		close(b.done)
 	}
 	return nil
@@ -361,6 +365,9 @@ func (r *reader) readLarge(ctx context.Context, it *scan.Item, out chan<- chunk)
 		}
 	}
 	last := chunk{sum: new([sha256.Size]byte), meta: job.Finish(ctx).Meta}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if changed, err := f.Changed(); err != nil || changed {
 		if err == nil {
 			err = errChanged

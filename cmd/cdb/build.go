@@ -17,6 +17,7 @@ import (
 	cdb "github.com/data-containers/cdb"
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/describe"
+	"github.com/data-containers/cdb/internal/external"
 	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -84,6 +85,18 @@ nothing. Where pictures were taken, and names in medical files, are told only
 with --gps and --identifying. If a later build extracts something else, files are
 read again for it, but not packed again.
 
+Extractors of your own go with --extract too, and add to the default unless
+names of formats, or basic, are given with them:
+  FILE.py[:NAME]         a function of Python (default extract) that takes the
+                         name of a file and returns a dict
+  FILE.wasm              a module of WASI preview 1, run in a sandbox, that reads
+                         the file on stdin and prints a JSON object
+  'exec: COMMAND'        a program that speaks JSON Lines on stdin and stdout; no
+                         shell, and the rest of the list is the command
+Each file has --extract-timeout for each of them; what goes wrong with one is a
+warning of that file. They are known by their names and content, so that a
+changed script extracts anew. docs/extractors.md has examples.
+
 The same data gives the same digest, wherever and whenever it is built. (A new
 version depends on its parent too.) What
 cannot be read, and sockets, devices and pipes, is named and left out, and the
@@ -98,6 +111,8 @@ the data, in the syntax of .gitignore.`,
   cdb build photos -t photos --extract default,-mime --gps
   cdb build
   cdb build photos --add tables=gdp.zip -t photos
+  cdb build photos -t photos --extract ./meta.py:describe
+  cdb build photos -t photos --extract csv --extract 'exec: ./describe --fast'
   SOURCE_DATE_EPOCH=0 cdb build photos -t photos --json`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
@@ -113,7 +128,11 @@ the data, in the syntax of .gitignore.`,
 		"extract":     append([]string{"default", "basic", "all"}, extract.Names()...),
 	} {
 		// The flags were just defined.
-		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+		directive := cobra.ShellCompDirectiveNoFileComp
+		if flag == "extract" { // or one's own
+			directive = cobra.ShellCompDirectiveDefault
+		}
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, directive))
 	}
 	return cmd
 }
@@ -125,7 +144,7 @@ func (b *buildRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Volume, "volume", false, "declare the data folder a volume (Docker copies it at each run)")
 	f.BoolVar(&o.Preserve, "preserve", false, "keep owners, modes, nanoseconds and extended attributes")
 	f.BoolVar(&o.NoText, "no-text", false, "make no full-text index")
-	f.StringSliceVar(&o.Extract, "extract", nil, "what to extract from files: a `LIST` of formats, default, all, basic, -NAME; may be repeated (default \"default\")")
+	f.StringArrayVar(&o.Extract, "extract", nil, "what to extract from files: a `LIST` of formats, default, all, basic, -NAME, FILE.py:NAME, FILE.wasm or 'exec: COMMAND'; may be repeated (default \"default\")")
 	f.BoolVar(&o.GPS, "gps", false, "extract where pictures were taken")
 	f.BoolVar(&o.Identifying, "identifying", false, "extract what identifies people in medical files")
 	f.StringVar(&o.Parent, "parent", "", "build a new version of this `IMAGE` (default the newest with the same name in the local store)")
@@ -133,6 +152,12 @@ func (b *buildRun) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.NoStore, "no-store", false, "with --push: not into the local store too")
 	f.StringVar(&b.packSize, "pack-size", "", "no layer of more than `SIZE`, such as 5GB (default what fits, and what the registry takes)")
 	f.BoolVar(&o.NoParent, "no-parent", false, "build from nothing: the image depends on the data alone")
+}
+
+// extractorFlags are how extractors of users run.
+func (b *buildRun) extractorFlags(f *pflag.FlagSet) {
+	f.DurationVar(&b.opts.ExtractTimeout, "extract-timeout", external.DefaultTimeout, "how long an extractor of your own may take for a file")
+	f.StringVar(&b.opts.Python, "python", "python3", "`PROGRAM` that runs functions of Python")
 }
 
 // imageFlags are those of all commands that make images.
@@ -159,6 +184,7 @@ func (b *buildRun) imageFlags(f *pflag.FlagSet, compressionUsage, compression st
 	f.StringVar(&o.About.DatePublished, "published", "", "the `DATE` it was published, such as 2026-11-25")
 	f.BoolVar(&o.NoDescribe, "no-describe", false, "take no description from files in SRC, such as README or dataset_description.json")
 	f.StringArrayVar(&b.labels, "label", nil, "a label `KEY=VALUE` of the image; may be repeated")
+	b.extractorFlags(f)
 	f.BoolVar(&o.Rehash, "rehash", false, "read every file, even if it looks unchanged")
 	f.StringVarP(&o.Message, "message", "m", "", "what changed in this version, for \"cdb log\"")
 	f.BoolVar(&b.json, "json", false, "print a JSON object instead of the reference")
@@ -240,8 +266,8 @@ func (b *buildRun) complete() error {
 			return usageError(err.Error())
 		}
 	}
-	if _, err := extract.NewSet(o.Extract, extract.Options{}); err != nil {
-		return usagef("build: %v", err)
+	if err := b.completeExtract(); err != nil {
+		return err
 	}
 	if o.Labels, err = parseLabels(b.labels); err != nil {
 		return err
@@ -293,6 +319,22 @@ func (b *buildRun) about() error {
 	if d := a.DatePublished; d != "" && !describe.IsDate(d) {
 		return usagef("build: date %q: give a year, a month, a day or a time, such as 2026-11-25", d)
 	}
+	return nil
+}
+
+// completeExtract checks what is to be extracted, as far as words can tell.
+func (b *buildRun) completeExtract() error {
+	words, _, err := external.Split(b.opts.Extract)
+	if err == nil {
+		_, err = extract.NewSet(words, extract.Options{})
+	}
+	if err == nil && b.opts.ExtractTimeout <= 0 {
+		err = errors.New("--extract-timeout: it must be longer than nothing")
+	}
+	if err != nil {
+		return usagef("build: %v", err)
+	}
+	b.opts.ExtractLog = func(extractor, line string) { b.talk.Warn("%s: %s", extractor, line) }
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	cdb "github.com/data-containers/cdb"
+	"github.com/data-containers/cdb/internal/external"
 )
 
 // A commitRun is one run of the command commit.
@@ -40,7 +41,8 @@ If the overlay's lower folder was the root of the image, say --root: the changes
 of the data are those below the prefix, and what lies elsewhere is not looked at.
 
 Title, labels, prefix, compression, what is extracted and the like are the
-parent's, unless flags say something else where they can.`,
+parent's, unless flags say something else where they can. Extractors of your own
+are not in an image, and must be given again.`,
 		Example: `  cdb export photos:v1 -o lower
   mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
   cdb commit upper -t photos:v2 --parent photos:v1 -m "Crop the cat"
@@ -65,6 +67,7 @@ parent's, unless flags say something else where they can.`,
 func (c *commitRun) flags(f *pflag.FlagSet) {
 	c.imageFlags(f, "of new layers: gzip, zstd or none (default that of the parent)", "")
 	f.StringVar(&c.opts.Parent, "parent", "", "the `IMAGE` that was changed (default the newest with the same name in the local store)")
+	f.StringArrayVar(&c.opts.Extract, "extract", nil, "an extractor of your own that the parent was built with, `FILE`.py:NAME, FILE.wasm or 'exec: COMMAND'; may be repeated")
 	f.BoolVar(&c.upper, "upper", false, "the folder holds only changes (default whether it looks so)")
 	f.BoolVar(&c.root, "root", false, "the changes are those of the root of the image")
 }
@@ -82,6 +85,9 @@ func (c *commitRun) run(ctx context.Context, flags *pflag.FlagSet, src string) e
 	}
 	if c.opts.Name == "" && (c.opts.Output == "" || c.opts.Parent == "") {
 		return usageError("commit: give -t NAME, which the new version goes by in the local store, or -o DEST and --parent IMAGE")
+	}
+	if words, _, err := external.Split(c.opts.Extract); err == nil && len(words) > 0 {
+		return usagef("commit: --extract %q: which formats are extracted is up to the parent; give extractors of your own", words[0])
 	}
 	if err := c.complete(); err != nil {
 		return err

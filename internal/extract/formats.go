@@ -9,6 +9,9 @@ type Options struct {
 	// Identifying lets formats tell what identifies a person, such as the
 	// patient of a DICOM file.
 	Identifying bool
+	// TempDir is where external extractors get files that have no name on
+	// this machine; default that of the system.
+	TempDir string
 }
 
 // Formats returns all formats, the most particular first: the first that

@@ -58,7 +58,10 @@ func (s *Set) File(ctx context.Context, src Source, data []byte) Result {
 	r.match()
 	r.write(data)
 	r.end()
-	r.external(ctx, &ExternalFile{Source: src, Data: data})
+	copied := s.spool(src)
+	defer copied.remove()
+	copied.write(data)
+	r.external(ctx, &ExternalFile{Source: src, Data: data}, copied)
 	return r.result()
 }
 
@@ -74,9 +77,10 @@ func (s *Set) perFile() int {
 // A Job extracts from one file whose bytes come in pieces.
 type Job struct {
 	run
-	src  Source
-	head *[HeadSize]byte
-	n    int64 // bytes so far
+	src    Source
+	head   *[HeadSize]byte
+	n      int64  // bytes so far
+	copied *spool // for external extractors, of a file without a name
 }
 
 // Begin begins with a file of src.Size bytes. The job must be closed.
@@ -90,6 +94,7 @@ func (s *Set) Begin(src Source) *Job {
 		j.head = new([HeadSize]byte)
 	}
 	j.file.Head = j.head[:0]
+	j.copied = s.spool(src)
 	return j
 }
 
@@ -98,6 +103,7 @@ func (j *Job) Write(p []byte) (int, error) {
 	if j.head == nil {
 		return len(p), nil
 	}
+	j.copied.write(p)
 	rest := p
 	if free := HeadSize - len(j.file.Head); free > 0 && !j.matched {
 		n := min(free, len(p))
@@ -140,7 +146,7 @@ func (j *Job) Finish(ctx context.Context) Result {
 		j.match()
 	}
 	j.end()
-	j.external(ctx, &ExternalFile{Source: j.src})
+	j.external(ctx, &ExternalFile{Source: j.src}, j.copied)
 	return j.result()
 }
 
@@ -154,6 +160,7 @@ func (j *Job) Close() {
 		j.set.heads.Put(j.head)
 		j.head = nil
 	}
+	j.copied.remove()
 }
 
 // A run is what happens to one file.
@@ -249,19 +256,6 @@ func (r *run) end() {
 		r.guard(f.Name, func() error { return s.Finish(&r.meta) })
 	case f != nil && f.Extract != nil:
 		r.guard(f.Name, func() error { return f.Extract(&r.file, &r.meta) })
-	}
-}
-
-// external asks the external extractors.
-func (r *run) external(ctx context.Context, f *ExternalFile) {
-	for _, x := range r.set.externals {
-		r.guard(x.Name(), func() error {
-			m, err := x.Extract(ctx, f)
-			if m != nil {
-				r.extra = append(r.extra, found{x.Name(), m})
-			}
-			return err
-		})
 	}
 }
 

@@ -331,7 +331,7 @@ func TestSets(t *testing.T) {
 	if err != nil || !strings.HasSuffix(usual.String(), ",gps,identifying") {
 		t.Errorf("%v %v", usual, err)
 	}
-	if again := ParseSet(usual.String() + ",later@3"); again.String() != usual.String() {
+	if again := ParseSet(usual.String()+",later@3", Options{}); again.String() != usual.String() {
 		t.Errorf("%q read again is %q", usual, again)
 	}
 	var unknown *UnknownError

@@ -85,7 +85,8 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("extract %q: known are %s", e.Word, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("extract %q: known are %s; extractors of your own are FILE.py:NAME, FILE.wasm or 'exec: COMMAND'",
+		e.Word, strings.Join(e.Known, ", "))
 }
 
 // Names returns all that words can select, without those in place of several.
@@ -195,8 +196,10 @@ func (s *Set) String() string {
 // ParseSet returns the set of this release that comes next to a recorded one.
 // External extractors, and names that this release does not know, are not in
 // it, so its string may differ.
-func ParseSet(recorded string) *Set {
-	var opts Options
+//
+// What opts allow beyond the recorded options does not count.
+func ParseSet(recorded string, opts Options) *Set {
+	opts.GPS, opts.Identifying = false, false
 	words := splitWords([]string{recorded})
 	for _, word := range words {
 		opts.GPS = opts.GPS || word == gps
@@ -213,4 +216,20 @@ func ParseSet(recorded string) *Set {
 		}
 	}
 	return all.only(on)
+}
+
+// Missing returns the names in a recorded set that this one has not.
+func (s *Set) Missing(recorded string) []string {
+	here := map[string]bool{}
+	for _, word := range splitWords([]string{s.String()}) {
+		name, _, _ := strings.Cut(word, "@")
+		here[name] = true
+	}
+	var names []string
+	for _, word := range splitWords([]string{recorded}) {
+		if name, _, versioned := strings.Cut(word, "@"); versioned && !here[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }

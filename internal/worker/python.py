@@ -1,5 +1,5 @@
 # Calls a function of the user for each file that cdb asks about.
-# Arguments: the absolute path of a Python file, the name of a function in it.
+# Arguments: the absolute path of a Python file, the name of a function in it, and what lists become, "repr" or "json".
 import base64
 import importlib.machinery
 import importlib.util
@@ -11,7 +11,7 @@ import sys
 import traceback
 
 
-def main(path, name):
+def main(path, name, lists):
     # The protocol gets streams of its own. What functions, libraries and
     # their children print on standard output goes to standard error.
     requests = os.fdopen(os.dup(0), "rb")
@@ -34,7 +34,7 @@ def main(path, name):
         reply = {"id": request["id"]}
         try:
             file = os.fsdecode(base64.b64decode(request["file"]))
-            kind, text = convert(function(file))
+            kind, text = convert(function(file), lists)
             reply["kind"] = kind
             reply["text"] = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
         except BaseException as error:
@@ -63,14 +63,14 @@ def load(path, name):
     return function
 
 
-def convert(result):
+def convert(result, lists):
     """Returns the kind of what a function returned, and its text."""
     if isinstance(result, dict):
         return "dict", dumps(result)
     if isinstance(result, str):
         return "str", result
     if isinstance(result, list):
-        return "list", repr(result)
+        return "list", dumps(result) if lists == "json" else repr(result)
     if result is None:
         return "none", "None"
     raise TypeError("it returned %s, not a dict, str, list or None" % type(result).__name__)
@@ -122,4 +122,4 @@ def send(stream, reply):
     stream.flush()
 
 
-main(sys.argv[1], sys.argv[2])
+main(sys.argv[1], sys.argv[2], sys.argv[3])

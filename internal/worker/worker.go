@@ -1,11 +1,13 @@
-// Package worker is functions of users that run outside of cdb, one call for
-// each file: long-lived processes that are asked many times, several at once.
+// Package worker is functions and programs of users that run outside of cdb, one
+// call for each file: long-lived processes that are asked many times, several at
+// once.
 //
 // A [Pool] keeps some workers and hands each call to a free one. What goes
 // wrong in a call, be it an exception, a crash, nonsense for an answer, or no
 // answer in time, is an error about that file alone: a worker that cannot be
 // trusted any more is ended, and another takes its place at the next call.
-// [Python] is a pool of Python processes; [NewPool] makes one of any [Worker].
+// [Python] is a pool of Python processes, [Lines] one of programs that speak JSON
+// Lines; [NewPool] makes one of any [Worker].
 //
 // It uses the standard library only.
 package worker
@@ -16,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -26,7 +29,7 @@ type Kind string
 const (
 	Dict Kind = "dict" // the text is a JSON object
 	Str  Kind = "str"  // the text is the string itself
-	List Kind = "list" // the text is what Python's repr makes of the list
+	List Kind = "list" // the text is what Python's repr makes of the list, or JSON
 	None Kind = "none" // the text is "None"
 )
 
@@ -63,12 +66,19 @@ func (r rejection) Is(target error) bool { return target == errRejected }
 // harm to the worker.
 func Reject(reason string) error { return rejection(reason) }
 
+// A Request is what a worker is asked about.
+type Request struct {
+	File string // a file on this machine; its name may hold any byte but NUL
+	Path string // what its user knows it by
+	Size int64  // in bytes
+}
+
 // A Worker answers one call at a time.
 type Worker interface {
-	// Call returns the value for a file, whose name may hold any byte but
-	// NUL. If ctx ends it returns soon. After an error that does not come
-	// from [Reject] the worker is closed.
-	Call(ctx context.Context, file string) (Value, error)
+	// Call returns the value for a file. If ctx ends it returns soon. After
+	// an error that does not come from [Reject] the worker is closed; with one
+	// that does there may be a value, too.
+	Call(ctx context.Context, req Request) (Value, error)
 	// Close ends the worker. It is called once, and not during a call.
 	Close() error
 }
@@ -82,6 +92,11 @@ type Options struct {
 	// Python is the interpreter for [Python]: a path, or a name to be looked
 	// up in PATH; default "python3".
 	Python string
+	// JSON says that lists of [Python] are to be JSON, as dicts are.
+	JSON bool
+	// Dir is the working directory of processes; default that of cdb. What
+	// [Python] and [Lines] are given is relative to it.
+	Dir string
 	// Stderr takes what functions print, on whatever stream; nil drops it.
 	// Writes come one at a time.
 	Stderr io.Writer
@@ -121,13 +136,19 @@ func NewPool(ctx context.Context, start func(ctx context.Context) (Worker, error
 // Call asks a free worker about a file, waiting for one if need be. The error
 // is that of ctx, or an [*Error].
 func (p *Pool) Call(ctx context.Context, file string) (Value, error) {
+	return p.Ask(ctx, Request{File: file, Path: file})
+}
+
+// Ask is Call with all that a request may say. With an [*Error] there may be a
+// value, too.
+func (p *Pool) Ask(ctx context.Context, req Request) (Value, error) {
 	var w Worker
 	select {
 	case w = <-p.free:
 	case <-ctx.Done():
 		return Value{}, ctx.Err()
 	}
-	v, w, err := p.ask(ctx, w, file)
+	v, w, err := p.ask(ctx, w, req)
 	p.free <- w
 	if err == nil {
 		return v, nil
@@ -135,11 +156,11 @@ func (p *Pool) Call(ctx context.Context, file string) (Value, error) {
 	if ctx.Err() != nil {
 		return Value{}, ctx.Err()
 	}
-	return Value{}, &Error{file, err}
+	return v, &Error{req.File, err}
 }
 
 // ask returns the worker that is to be kept, nil for none.
-func (p *Pool) ask(ctx context.Context, w Worker, file string) (Value, Worker, error) {
+func (p *Pool) ask(ctx context.Context, w Worker, req Request) (Value, Worker, error) {
 	if w == nil {
 		var err error
 		if w, err = p.start(ctx); err != nil {
@@ -151,7 +172,7 @@ func (p *Pool) ask(ctx context.Context, w Worker, file string) (Value, Worker, e
 		call, cancel = context.WithTimeout(ctx, p.timeout)
 	}
 	defer cancel()
-	v, err := w.Call(call, file)
+	v, err := w.Call(call, req)
 	if err == nil || errors.Is(err, errRejected) {
 		return v, w, err
 	}
@@ -165,11 +186,13 @@ func (p *Pool) ask(ctx context.Context, w Worker, file string) (Value, Worker, e
 // Close waits for the calls that are at work and ends all workers. The pool
 // is of no use afterwards.
 func (p *Pool) Close() error {
-	var errs []error
-	for range p.size {
+	errs := make([]error, p.size)
+	var wg sync.WaitGroup
+	for i := range p.size {
 		if w := <-p.free; w != nil {
-			errs = append(errs, w.Close())
+			wg.Go(func() { errs[i] = w.Close() })
 		}
 	}
+	wg.Wait()
 	return errors.Join(errs...)
 }

@@ -146,8 +146,12 @@ func (b *build) prepare(ctx context.Context, listing *scan.Listing) error {
 			return f, err
 		}
 	}
-	var warnings []error
-	b.extraction.contexts, warnings, err = b.extraction.set.Prepare(ctx, ds)
+	return b.prepareContexts(ctx, ds)
+}
+
+func (b *build) prepareContexts(ctx context.Context, ds *extract.Dataset) error {
+	contexts, warnings, err := b.extraction.set.Prepare(ctx, ds)
+	b.extraction.contexts = contexts
 	b.extraction.warnings = append(b.extraction.warnings, warnings...)
 	return err
 }

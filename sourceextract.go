@@ -36,8 +36,7 @@ func (b *build) prepareSources(ctx context.Context, listing *scan.Listing) error
 		Paths: func(ctx context.Context) iter.Seq2[string, error] { return b.paths(ctx, listing) },
 		Open:  func(_ context.Context, path string) (io.ReadCloser, error) { return l.open(path) },
 	}
-	b.extraction.contexts, b.extraction.warnings, err = b.extraction.set.Prepare(ctx, ds)
-	return err
+	return b.prepareContexts(ctx, ds)
 }
 
 // A locator finds the files of the tree in its sources.

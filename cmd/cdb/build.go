@@ -211,6 +211,9 @@ func (b *buildRun) run(ctx context.Context, flags *pflag.FlagSet, args []string)
 		if b.opts.Queries, err = use.queries(); err != nil {
 			return err
 		}
+		if !use.given["extract"] {
+			b.opts.ExtractBase = filepath.Dir(use.File)
+		}
 	}
 	if len(sources) == 0 {
 		return usageError("build: give a SRC, such as a folder, or write a recipe cdb.yaml (\"cdb init\" does)")

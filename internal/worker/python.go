@@ -36,7 +36,7 @@ func Python(ctx context.Context, spec string, opts Options) (*Pool, error) {
 	if opts.Python == "" {
 		opts.Python = "python3"
 	}
-	program, err := lookPath(opts.Dir, opts.Python)
+	program, err := lookPath("", opts.Python)
 	if err != nil {
 		return nil, fmt.Errorf("function %q: %w: install Python 3, or say where it is", spec, err)
 	}

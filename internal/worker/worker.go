@@ -94,8 +94,8 @@ type Options struct {
 	Python string
 	// JSON says that lists of [Python] are to be JSON, as dicts are.
 	JSON bool
-	// Dir is the working directory of processes; default that of cdb. What
-	// [Python] and [Lines] are given is relative to it.
+	// Dir is the working directory of processes; default that of cdb. The
+	// script of [Python] and the program of [Lines] are relative to it.
 	Dir string
 	// Stderr takes what functions print, on whatever stream; nil drops it.
 	// Writes come one at a time.

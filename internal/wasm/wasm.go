@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 )
@@ -60,6 +61,9 @@ func Compile(ctx context.Context, code []byte, opts Options) (*Module, error) {
 	if opts.Output <= 0 {
 		opts.Output = DefaultOutput
 	}
+	if err := checkTables(code); err != nil {
+		return nil, err
+	}
 	if opts.Cache != "" {
 		// A cache that cannot be used, or holds nonsense, is no reason to fail.
 		if cache, err := wazero.NewCompilationCacheWithDir(opts.Cache); err == nil {
@@ -73,6 +77,8 @@ func Compile(ctx context.Context, code []byte, opts Options) (*Module, error) {
 
 func compile(ctx context.Context, code []byte, opts Options, cache wazero.CompilationCache) (*Module, error) {
 	config := wazero.NewRuntimeConfig().
+		// Without operations on tables none grows beyond what checkTables saw.
+		WithCoreFeatures(api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes).
 		WithMemoryLimitPages(uint32(min(max(opts.Memory/pageSize, 1), 1<<16))).
 		WithCloseOnContextDone(true).
 		WithDebugInfoEnabled(false)

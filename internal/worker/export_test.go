@@ -1,6 +1,9 @@
 package worker
 
-import "io"
+import (
+	"bufio"
+	"io"
+)
 
 // ReadValue reads a reply and the value in it.
 func ReadValue(in io.Reader) (Value, error) {
@@ -9,4 +12,14 @@ func ReadValue(in io.Reader) (Value, error) {
 		return Value{}, err
 	}
 	return r.value()
+}
+
+// ReadAnswer reads a line that answers the question with an ID, and the value
+// in it.
+func ReadAnswer(in io.Reader, id int64) (v Value, said, err error) {
+	line, err := readLine(bufio.NewReader(in))
+	if err != nil {
+		return Value{}, nil, err
+	}
+	return parseAnswer(line, id)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -110,7 +111,7 @@ func startLines(ctx context.Context, name string, cmd *exec.Cmd, limit time.Dura
 
 // Call implements Worker.
 func (w *lined) Call(ctx context.Context, req Request) (Value, error) {
-	if w.out.Buffered() > 0 {
+	if w.unasked() {
 		return Value{}, fmt.Errorf("%s said more than one line about a file", w.name)
 	}
 	w.last++
@@ -131,6 +132,28 @@ func (w *lined) Call(ctx context.Context, req Request) (Value, error) {
 		return Value{}, err
 	}
 	return v, said
+}
+
+// unasked says if the process has said something since its last answer. It
+// takes what there is, as the process is not to be trusted then.
+func (w *lined) unasked() bool {
+	if w.out.Buffered() > 0 {
+		return true
+	}
+	pipe, ok := w.stdout.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return false // it is closed
+	}
+	n := 0
+	_ = conn.Read(func(fd uintptr) bool {
+		n, _ = syscall.Read(int(fd), make([]byte, 1)) // does not wait: it is a pipe of Go's
+		return true
+	})
+	return n > 0
 }
 
 // readLine reads a line of at most maxLine bytes.

@@ -130,7 +130,7 @@ func walkSources(t *testing.T, f func(file string)) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (slices.Contains(testPackages, p) || d.Name() == "testdata" || len(p) > 1 && p[0] == '.') {
+		if d.IsDir() && (slices.Contains(testPackages, p) || p == "examples" || d.Name() == "testdata" || len(p) > 1 && p[0] == '.') {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") {

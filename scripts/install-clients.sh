@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs, on Debian as root, the container clients that the end-to-end tests speak to, and Python for functions of
-# users.
+# Installs, on Debian as root, the container clients that the end-to-end tests speak to, and what extractors of users are
+# written with: Python, jq, and a C compiler for WebAssembly.
 # Does nothing when all are there; asks the package index once when some are missing.
 # Prints a line "client: reason" on stdout for each that cannot be had; the exit code is 0 then too,
 # because the tests of a missing client skip and say so.
@@ -21,9 +21,14 @@ wanted=(
   busybox:busybox-static
   docker-registry:docker-registry
   python3:python3
+  jq:jq
+  clang:clang
+  wasm-ld:lld
 )
 # files that recommended packages would bring: without a policy skopeo and podman refuse to load anything
 policy=/etc/containers/policy.json
+# files of packages without a program: what C needs for WebAssembly
+wasi=/usr/include/wasm32-wasi/stdio.h
 
 export PATH="$PATH:/usr/sbin:/sbin"
 
@@ -33,6 +38,7 @@ missing_packages() {
     command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair##*:}"
   done | sort -u
   [ -e "$policy" ] || echo golang-github-containers-common
+  [ -e "$wasi" ] || echo wasi-libc libclang-rt-dev-wasm32
 }
 
 packages=$(missing_packages)

@@ -1,7 +1,7 @@
 // Wasm-go measures the entropy of a file, in bits for each byte: that of
 // compressed or encrypted files is near 8.
 //
-//	GOOS=wasip1 GOARCH=wasm go build -o entropy.wasm .
+//	GOOS=wasip1 GOARCH=wasm go build -o entropy.wasm main.go
 package main
 
 import (

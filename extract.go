@@ -78,6 +78,9 @@ func (b *build) useParentSet(ctx context.Context) error {
 		return err
 	}
 	for _, name := range b.extraction.set.Missing(recorded) {
+		if name == keptName {
+			continue // nobody can give it again
+		}
 		b.extraction.warnings = append(b.extraction.warnings,
 			fmt.Errorf("the parent's metadata was extracted by %s, too, which an image does not hold: give it again with --extract", name))
 	}

@@ -20,8 +20,11 @@ type keptMeta struct {
 
 var _ extract.External = (*keptMeta)(nil)
 
+// keptName is the name of keptMeta in the record of a set.
+const keptName = "source"
+
 // Name implements extract.External.
-func (k *keptMeta) Name() string { return "source" }
+func (k *keptMeta) Name() string { return keptName }
 
 // Version implements extract.External.
 func (k *keptMeta) Version() string { return k.c.Image.Root.Digest.Encoded()[:16] }
@@ -47,6 +50,7 @@ func (k *keptMeta) Extract(ctx context.Context, f *extract.ExternalFile) (*extra
 		return nil, err
 	}
 	kept := &extract.Meta{}
+	kept.Yield() // to the same extractor, if it is asked again
 	for _, key := range all.Keys() {
 		if !extract.IsOwn(key) {
 			kept.Set(key, all.Get(key))

@@ -13,6 +13,7 @@ type Meta struct {
 	keys      []string
 	values    map[string]any
 	mediaType string
+	yields    bool
 }
 
 // Set gives a key its value: a string, bool, int, int64, uint64, float64, a
@@ -37,6 +38,10 @@ func (m *Meta) SetString(key, s string) {
 		m.Set(key, s)
 	}
 }
+
+// Yield says that where another extractor has set a key, that of m is left out
+// without a warning.
+func (m *Meta) Yield() { m.yields = true }
 
 // SetMediaType says what media type this very file has.
 func (m *Meta) SetMediaType(t string) { m.mediaType = t }

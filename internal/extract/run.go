@@ -345,7 +345,7 @@ func (o *object) add(m *Meta, prefix string) error {
 		}
 		return fmt.Errorf("%d bytes of metadata, left out as all of a file may have %d", n-start, maxMeta)
 	}
-	if len(refused) > 0 {
+	if len(refused) > 0 && !m.yields {
 		return errors.New("key " + refused[0] + " is taken, and left out")
 	}
 	return nil

@@ -471,6 +471,9 @@ func (b *build) runStages(ctx context.Context, listing *scan.Listing, cat *catal
 	})
 	g.Go(func() error { return catalogRows(ctx, cat, rows) })
 	err = g.Wait()
+	if p.failed != nil {
+		p.failed.Release()
+	}
 	merger.close()
 	if b.overlay != nil {
 		b.newest = b.overlay.newest()

@@ -31,6 +31,8 @@ type packer struct {
 
 	links    map[string]*linked
 	adopting *adoption // whose rows are being taken over
+
+	failed *scan.Item // the one that ended the packing, if it was being read
 }
 
 // A row is a message to the catalog.
@@ -59,7 +61,7 @@ type linked struct {
 	left  uint64
 }
 
-// run packs all batches.
+// run packs all batches. Whoever waits for the workers releases p.failed.
 func (p *packer) run(ctx context.Context) error {
 	p.links = map[string]*linked{}
 	for b := range p.reader.ordered {
@@ -69,9 +71,14 @@ func (p *packer) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		for i := range b.items {
-			err := p.item(ctx, &b.items[i], b.chunk)
-			if b.items[i].Item != nil {
-				b.items[i].Release()
+			it := &b.items[i]
+			err := p.item(ctx, it, b.chunk)
+			switch {
+			case it.Item == nil:
+			case err != nil && b.chunk != nil:
+				p.failed = it.Item // a worker may still read it
+			default:
+				it.Release()
 			}
 			if err != nil {
 				return err

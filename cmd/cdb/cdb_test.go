@@ -16,6 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/data-containers/cdb/internal/registrytest"
 )
 
 // entrypointsVar names the folder with the entrypoints to use instead of the
@@ -37,6 +39,7 @@ func TestMain(m *testing.M) {
 // Each promise of the command line is a script.
 func TestScripts(t *testing.T) {
 	entrypoints := standIns(t)
+	registries := &registries{t: t, byName: map[string]*registrytest.Proxy{}}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -49,6 +52,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("DATA", realData())
 			temp := filepath.Join(env.WorkDir, ".temp")
 			env.Setenv("TMPDIR", temp)
+			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
+			env.Setenv("CDB_CACHE", filepath.Join(env.WorkDir, ".cache"))
 			return os.Mkdir(temp, 0o777)
 		},
 		Condition: condition,
@@ -64,6 +69,10 @@ func TestScripts(t *testing.T) {
 			"nofiles": noFiles,
 			"capture": capture,
 			"serve":   serveFolder,
+
+			"registry": registries.start,
+			"requests": registries.requests,
+			"inject":   registries.inject,
 		},
 	})
 }

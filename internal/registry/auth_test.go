@@ -232,12 +232,15 @@ func TestTokens(t *testing.T) {
 		c.User, c.Password = "me", "s3cret"
 		return c
 	}
+	slowly := func(f *fixture) {
+		f.Inject(registrytest.UploadPatch, registrytest.Delay(200*time.Millisecond))
+	}
 	each(t, map[string]test{
 		"plain":               {with(registrytest.Tokens{}), me, nil},
 		"no POST":             {with(registrytest.Tokens{NoPost: true}), me, nil},
 		"each for one use":    {with(registrytest.Tokens{Uses: 1}), me, nil},
-		"short life":          {with(registrytest.Tokens{TTL: 50 * time.Millisecond}), me, nil},
-		"wrong about its end": {with(registrytest.Tokens{TTL: 50 * time.Millisecond, ExpiresIn: time.Hour}), me, nil},
+		"short life":          {with(registrytest.Tokens{TTL: 500 * time.Millisecond}), me, slowly},
+		"wrong about its end": {with(registrytest.Tokens{TTL: 500 * time.Millisecond, ExpiresIn: time.Hour}), me, slowly},
 		"identity token":      {with(registrytest.Tokens{IdentityToken: "refresh-token-1"}), map[string]string{"identitytoken": "refresh-token-1", "auth": base64.StdEncoding.EncodeToString([]byte("00000000-0000-0000-0000-000000000000:"))}, nil},
 		"it ends in the middle": {with(registrytest.Tokens{}), me, func(f *fixture) {
 			f.Inject(registrytest.BlobGet, registrytest.CutResponse(300*kib))

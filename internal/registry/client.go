@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -135,6 +136,8 @@ type host struct {
 
 	once   sync.Once
 	scheme string
+
+	answered atomic.Bool // at least once
 }
 
 // apiHosts are the registries whose API is not where their name says.

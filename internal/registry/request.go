@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -71,6 +73,8 @@ func (r *Repository) do(ctx context.Context, req *request) (*http.Response, erro
 			return nil, ctx.Err()
 		case err == nil && (!retryable(resp.StatusCode) || last):
 			return resp, nil
+		case err != nil && !r.host.answered.Load() && nobodyThere(err):
+			return nil, exhausted{err}
 		case err != nil && last && !req.once:
 			return nil, exhausted{err}
 		case err != nil && (last || !worthRetrying(err)):
@@ -85,6 +89,13 @@ func (r *Repository) do(ctx context.Context, req *request) (*http.Response, erro
 			return nil, err
 		}
 	}
+}
+
+// nobodyThere says if a host has no such name or nobody who listens. Where
+// nobody ever did, that is a mistake rather than a mishap.
+func nobodyThere(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // worthRetrying says if the same request may fare better.
@@ -234,6 +245,7 @@ func (r *Repository) send(ctx context.Context, req *request, to *url.URL) (*http
 		cancel(nil)
 		return nil, fmt.Errorf("%s %s: %w", req.method, place(to), denied(plain(err)))
 	}
+	r.host.answered.Store(true)
 	watch.answered()
 	resp.Body = &watchedAnswer{ReadCloser: resp.Body, watch: watch, done: func() { cancel(context.Canceled) }, cause: func() error { return context.Cause(ctx) }}
 	return resp, nil

@@ -62,8 +62,6 @@ func addReferrers(t testing.TB, cfg store.Config, dest string, root ocispec.Desc
 	subject := root
 	for i := range n + 1 {
 		layer := []byte(fmt.Sprintf("signature %d of %s", i, root.Digest))
-		writeBlob(t, target, layer)
-		writeBlob(t, target, []byte("{}\n"))
 		m := ocispec.Manifest{
 			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example.signature",
 			Config:      ocispec.Descriptor{MediaType: ocispec.MediaTypeEmptyJSON, Digest: digest.FromString("{}\n"), Size: 3},
@@ -74,7 +72,10 @@ func addReferrers(t testing.TB, cfg store.Config, dest string, root ocispec.Desc
 		m.SchemaVersion = 2
 		data := must(json.Marshal(m))(t)
 		desc := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), ArtifactType: m.ArtifactType, Annotations: m.Annotations}
-		if taker, ok := target.(store.Taker); ok {
+		if taker, ok := target.(store.Taker); !ok {
+			writeBlob(t, target, layer)
+			writeBlob(t, target, []byte("{}\n"))
+		} else {
 			// What is held is sent by Publish; blobs of referrers go at once.
 			if err := taker.Take(t.Context(), m.Config, blobOf("{}\n"), nil); err != nil {
 				t.Fatal(err)

@@ -173,8 +173,14 @@ func (t *remoteTarget) later(ctx context.Context, desc ocispec.Descriptor, conte
 		return ctx.Err()
 	}
 	t.mu.Lock()
+	twice := t.coming[desc.Digest]
 	t.coming[desc.Digest] = true
 	t.mu.Unlock()
+	if twice { // a registry may not bear the same blob twice at a time
+		<-t.slots
+		done()
+		return nil
+	}
 	t.group.Go(func() {
 		defer func() { <-t.slots }()
 		defer done()

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -172,7 +173,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args[0]) < 4 { // of short words too many others are near
 		cmd.SuggestionsMinimumDistance = 1
 	}
-	near := cmd.SuggestionsFor(args[0])
+	near := slices.Compact(slices.Sorted(slices.Values(cmd.SuggestionsFor(args[0]))))
 	if args[0] == "version" {
 		near = []string{"--version"}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,6 +56,9 @@ func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(fo
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		plainUsage(root)
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	return a.code(ctx, cmd, err)
 }
@@ -166,10 +170,26 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+	if len(args[0]) < 4 { // of short words too many others are near
+		cmd.SuggestionsMinimumDistance = 1
+	}
+	near := slices.Compact(slices.Sorted(slices.Values(cmd.SuggestionsFor(args[0]))))
+	if args[0] == "version" {
+		near = []string{"--version"}
+	}
+	if len(near) > 0 {
 		return usagef("there is no command %q: did you mean %s?", args[0], strings.Join(near, " or "))
 	}
 	return usagef("there is no command %q", args[0])
+}
+
+// otherNames are what other programs call what our commands do.
+func otherNames() map[string][]string {
+	return map[string][]string{
+		"build": {"create", "make", "pack"}, "query": {"run", "ask", "sql"}, "ls": {"list", "tree"}, "info": {"inspect", "show"},
+		"export": {"extract", "unpack"}, "log": {"history"}, "copy": {"cp"}, "pull": {"fetch", "get"}, "rm": {"remove", "delete", "rmi"},
+		"gc": {"prune", "clean"}, "verify": {"check", "fsck"},
+	}
 }
 
 // root is the tree of commands.
@@ -238,6 +258,7 @@ The answer of a command goes to stdout, all else to stderr. Exit codes: 0 done,
 	for group, cmds := range groups {
 		for _, c := range cmds {
 			c.GroupID, c.DisableFlagsInUseLine = group, true
+			c.SuggestFor = otherNames()[c.Name()]
 			if c.Name() == "help" {
 				root.SetHelpCommand(c)
 			}

@@ -98,10 +98,9 @@ warning of that file. They are known by their names and content, so that a
 changed script extracts anew. docs/extractors.md has examples.
 
 The same data gives the same digest, wherever and whenever it is built. (A new
-version depends on its parent too.) What
-cannot be read, and sockets, devices and pipes, is named and left out, and the
-exit code is 3. Files .cdbignore, like --exclude, say what does not belong to
-the data, in the syntax of .gitignore.`,
+version depends on its parent too.) What cannot be read, and sockets, devices
+and pipes, is named and left out, and the exit code is 3. Files .cdbignore, like
+--exclude, say what does not belong to the data, in the syntax of .gitignore.`,
 		Example: `  cdb build photos -t photos:2024
   cdb build photos -o photos.tar -t photos:2024 --title "Photos" --license CC-BY-4.0
   cdb build . -o oci:../layout:v1 --exclude '*.tmp' --exclude /cache
@@ -410,9 +409,9 @@ func (b *buildRun) report(src string, r *cdb.BuildResult, seconds float64) {
 	if r.Unchanged {
 		verb = "nothing changed, it is the parent:"
 	}
-	b.talk.Note("%s %s: %s, %s, %s, %s; %s in %s, %s", verb, r.Ref,
+	b.talk.Note("%s %s: %s, %s, %s, %s in %s; image of %s, %s", verb, r.Ref,
 		ui.Plural(ds.Files, "file"), ui.Plural(ds.Links, "link"), ui.Plural(ds.Dirs, "folder"), ui.Bytes(ds.Bytes),
-		ui.Bytes(r.Size), ui.Plural(int64(r.Packs), "pack"), ui.Seconds(seconds))
+		ui.Plural(int64(r.Packs), "pack"), ui.Bytes(r.Size), ui.Seconds(seconds))
 	for _, s := range r.Skipped {
 		b.talk.Warn("skipped %s: %v", filepath.Join(src, s.Path), s.Err)
 	}

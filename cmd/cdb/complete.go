@@ -4,7 +4,18 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
+
+// plainUsage takes the quotes that mark values out of the usage of all flags,
+// as shells show it as it is.
+func plainUsage(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) }
+	cmd.LocalFlags().VisitAll(plain)
+	for _, c := range cmd.Commands() {
+		plainUsage(c)
+	}
+}
 
 // completeImages offers the images of the local store as the first argument,
 // beside files.

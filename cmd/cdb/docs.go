@@ -47,6 +47,7 @@ func writeDocs(w io.Writer, root *cobra.Command) error {
 	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
 		if c.IsAvailableCommand() && c.Name() != "help" && c.Name() != "completion" || c == root {
 			c.InitDefaultHelpFlag()
+			c.InitDefaultVersionFlag()
 			writeDoc(&b, c)
 		}
 	}

@@ -245,13 +245,21 @@ func (i *infoJSON) table() [][]string {
 	rows = append(rows, [][]string{
 		{"Created:", i.Created},
 		{"Generator:", i.Generator},
-		{"Extracted:", strings.ReplaceAll(i.Extract, ",", ", ")},
+	}...)
+	for n, line := range query.WrapList(i.Extract) {
+		name := "Extracted:"
+		if n > 0 {
+			name = " "
+		}
+		rows = append(rows, []string{name, line})
+	}
+	rows = append(rows, [][]string{
 		{"Folder:", i.Prefix},
 		{"Files:", ui.Count(i.Files)},
 		{"Folders:", ui.Count(i.Dirs)},
 		{"Links:", ui.Count(i.Links)},
 		{"Bytes:", bytes(i.Bytes)},
-		{"Packed:", fmt.Sprintf("%s in %s", bytes(i.Size), ui.Plural(int64(i.Packs), "pack"))},
+		{"Image size:", fmt.Sprintf("%s, the data in %s", bytes(i.Size), ui.Plural(int64(i.Packs), "pack"))},
 		{"Platforms:", strings.Join(i.Platforms, ", ")},
 	}...)
 	rows = slices.DeleteFunc(rows, func(r []string) bool { return r[1] == "" })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/data-containers/cdb/internal/registry"
 	"github.com/data-containers/cdb/internal/ui"
 )
 
@@ -61,7 +62,11 @@ func (a *app) login(ctx context.Context, host, user string, fromStdin bool) erro
 	if err != nil {
 		return err
 	}
-	if err := r.client.Login(ctx, host, user, password); err != nil {
+	err = r.client.Login(ctx, host, user, password)
+	if errors.Is(err, registry.ErrDenied) {
+		return fmt.Errorf("%v: it does not take this name and password", err)
+	}
+	if err != nil {
 		return err
 	}
 	a.talk.Note("logged in to %s as %s", host, user)

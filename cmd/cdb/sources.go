@@ -27,7 +27,7 @@ type sourceFlags struct {
 func (s *sourceFlags) flags(f *pflag.FlagSet) {
 	// The path comes first as it hardly ever holds a "=", which may well be
 	// in a file name or URL.
-	f.StringArrayVar(&s.add, "add", nil, "put a source into the folder PATH of the data: `PATH=SRC`; may be repeated")
+	f.StringArrayVar(&s.add, "add", nil, "put a source into a folder of the data: `PATH=SRC`; may be repeated")
 	f.BoolVar(&s.noUnpack, "no-unpack", false, "take archives as the files that they are")
 	f.StringVarP(&s.recipe, "recipe", "f", "", "the recipe to follow: `FILE` (default cdb.yaml, where there is no SRC)")
 }

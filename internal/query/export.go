@@ -25,8 +25,8 @@ func (r *run) exportFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.Stderr, "%s: wrote %d files (%d bytes), %d links and %d folders to %s\n",
-		r.Name, res.Files, res.Bytes, res.Links, res.Dirs, tree.Visible(r.export))
+	fmt.Fprintf(r.Stderr, "%s: wrote %s (%s), %s and %s to %s\n", r.Name, plural(res.Files, "file"), plural(res.Bytes, "byte"),
+		plural(res.Links, "link"), plural(res.Dirs, "folder"), tree.Visible(r.export))
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (r *run) flags() *flag.FlagSet {
 	o := &r.options
 	f := flag.NewFlagSet(r.Name, flag.ContinueOnError)
 	f.SetOutput(r.Stderr)
-	f.Usage = r.usage
+	f.Usage = func() {} // usageError says how it is used, in short or in full
 	f.BoolVar(&o.ls, "ls", false, "")
 	f.BoolVar(&o.start, "start", false, "")
 	f.StringVar(&o.metric, "metric", "", "")
@@ -87,7 +87,8 @@ func (r *run) flags() *flag.FlagSet {
 }
 
 // parse reads the flags. What follows the first argument that is none is
-// ignored, as the first cdb did.
+// ignored with the flags of the first cdb, as that did. With the others it is
+// an error, as it tends to be the rest of an expression without quotes.
 func (r *run) parse(args []string) error {
 	f := r.flags()
 	if err := f.Parse(args); err != nil {
@@ -106,6 +107,9 @@ func (r *run) parse(args []string) error {
 		if !slices.Contains([]string{"ls", "start", "metric", "search", "get"}, name) {
 			r.plain = false
 		}
+	}
+	if rest := f.Args(); len(rest) > 0 && !r.plain {
+		return usageError(fmt.Sprintf("%q is no flag: put quotes around an expression with spaces", rest[0]))
 	}
 	return r.check(given)
 }

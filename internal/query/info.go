@@ -116,10 +116,16 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 	for _, s := range ds.Said() {
 		facts = append(facts, said(s)...)
 	}
-	return append(facts, []fact{
+	facts = append(facts,
 		str("Created", "created", ds.Created.UTC().Format(time.RFC3339)),
-		str("Generator", "generator", ds.Generator),
-		str("Extracted", "extract", strings.ReplaceAll(ds.Extract, ",", ", ")),
+		str("Generator", "generator", ds.Generator))
+	extracted := str("Extracted", "extract", strings.ReplaceAll(ds.Extract, ",", ", "))
+	for _, line := range WrapList(ds.Extract) {
+		extracted.text = line
+		facts = append(facts, extracted)
+		extracted.name, extracted.key = "", ""
+	}
+	return append(facts, []fact{
 		str("Prefix", "prefix", ds.Prefix),
 		num("Files", "files", ds.Files),
 		num("Folders", "dirs", ds.Dirs),
@@ -128,6 +134,26 @@ func datasetFacts(ds *catalog.Dataset) []fact {
 		str("Digest", "digest", ds.Digest),
 		preserved,
 	}...)
+}
+
+// WrapList breaks a list of words with commas into lines that fit behind a name.
+// Of an empty list there is one, empty line.
+func WrapList(list string) []string {
+	const width = 64
+	lines := []string{""}
+	for i, word := range strings.Split(list, ",") {
+		last := &lines[len(lines)-1]
+		switch {
+		case i == 0:
+			*last = word
+		case len(*last)+len(word)+3 > width:
+			*last += ","
+			lines = append(lines, word)
+		default:
+			*last += ", " + word
+		}
+	}
+	return lines
 }
 
 // said returns the lines for one thing that is said: of several values each

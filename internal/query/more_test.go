@@ -186,7 +186,7 @@ func TestUsage(t *testing.T) {
 		"-bogus", "-limit x", "-limit -1", "-metric", "-format yaml", "-ls=maybe", "-sql x -ls", "-cat x -verify", "-info -where 1", "-info -format csv",
 		"-count -format csv", "-0 -format json", "-search x -count", "-metric size -order sha256", "-max-rows 5", "-max-rows -5 -sql x", "-start -count",
 		"-verify -get x", "-health -version", "-timeout 5", "-export x -format csv", "-version -ls",
-		"-q x -sql y", "-q x -where 1", "-p a=1", "-q x -p a", "-q x -info",
+		"-q x -sql y", "-q x -where 1", "-where size > 1", "-count x", "-p a=1", "-q x -p a", "-q x -info",
 	} {
 		got := f.run(strings.Fields(args)...)
 		if got.code != 2 || got.out != "" || !strings.Contains(got.err, "Usage: entrypoint [FLAGS]") || strings.HasPrefix(got.err, "Usage") {
@@ -348,7 +348,7 @@ func TestVerify(t *testing.T) {
 	content := map[string]string{"a-b": "x", "sub/1": "one", "sub/2": "two", "sub/l": "-> 1", "turn/into/file": "x", "fileturn": "x", "z\xff\n": "z", "same": "hard", "same2": "hard", "empty": ""}
 	dir := writeFiles(t, content)
 	f := catalogOf(t, dir, catalog.WriterOptions{}, nil, catalog.Dataset{})
-	if got := f.run("-verify"); got.code != 0 || got.out != "" || !strings.Contains(got.err, "verified 9 files (18 bytes), 1 links and 4 folders: all match") {
+	if got := f.run("-verify"); got.code != 0 || got.out != "" || !strings.Contains(got.err, "verified 9 files (18 bytes), 1 link and 4 folders: all match") {
 		t.Errorf("untouched: %+v", got)
 	}
 	do := func(errs ...error) {

@@ -102,12 +102,13 @@ func (r *run) usageError(err error) int {
 	var u usageError
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+		r.usage()
 		return exitOK
 	case errors.As(err, &u):
 		fmt.Fprintf(r.Stderr, "%s: %s\n", r.Name, tree.Visible(err.Error()))
-		r.usage()
-	}
-	return exitUsage // other errors package flag has printed
+	} // other errors package flag has printed
+	fmt.Fprintf(r.Stderr, "Usage: %s [FLAGS] (-h explains them)\n", r.Name)
+	return exitUsage
 }
 
 // code reports err and returns the exit code for it.

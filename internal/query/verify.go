@@ -92,7 +92,7 @@ func (r *run) report(f finding, sum *tally) error {
 
 func (r *run) summary(s *tally) error {
 	bad := s.mismatch + s.missing + s.extra + s.unreadable
-	fmt.Fprintf(r.Stderr, "%s: verified %d files (%d bytes), %d links and %d folders: ", r.Name, s.files, s.bytes, s.links, s.dirs)
+	fmt.Fprintf(r.Stderr, "%s: verified %s (%s), %s and %s: ", r.Name, plural(s.files, "file"), plural(s.bytes, "byte"), plural(s.links, "link"), plural(s.dirs, "folder"))
 	if bad == 0 {
 		fmt.Fprintln(r.Stderr, "all match the catalog")
 		return nil
@@ -267,4 +267,12 @@ func (v *verifier) find(ctx context.Context, f finding) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// plural is a number of things, such as "1 file".
+func plural(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

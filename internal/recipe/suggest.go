@@ -343,6 +343,9 @@ queries:
     description: How much is in each folder
     sql: SELECT dir, count(*) AS files, sum(size) AS bytes FROM files GROUP BY dir ORDER BY bytes DESC
 
+# What is extracted from files: see "cdb build --help".
+# extract: [default, -mime] # or all, basic, names of formats
+
 # How the image is made.
 # packing:
 #   compression: gzip # or zstd, none

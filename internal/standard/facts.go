@@ -156,6 +156,9 @@ func mediaType(e *catalog.Entry) string {
 			return media
 		}
 	}
+	if slices.Contains([]string{"README", "CHANGES", "LICENSE", "LICENCE", "COPYING", "AUTHORS", "NOTICE"}, path.Base(e.Path)) {
+		return "text/plain"
+	}
 	return octets
 }
 

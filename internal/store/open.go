@@ -190,5 +190,5 @@ func parseDest(dest string) (Ref, error) {
 	if strings.HasSuffix(dest, ".tar") {
 		return Ref{Transport: TransportOCIArchive, Path: dest}, nil
 	}
-	return Ref{}, errors.New("give oci:DIR[:TAG], FILE.tar, oci-archive:FILE or docker-daemon:NAME[:TAG] or docker://HOST/NAME[:TAG]; a name for the local store is given with -t")
+	return Ref{}, errors.New("give oci:DIR[:TAG], FILE.tar, oci-archive:FILE, docker-daemon:NAME[:TAG] or docker://HOST/NAME[:TAG]; a name for the local store is given with -t")
 }

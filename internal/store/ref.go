@@ -329,7 +329,11 @@ func checkRepository(name string) error {
 	case rest == "sha256" || rest == "sha512":
 		return fmt.Errorf("%q stands for a digest and cannot be a name", rest)
 	case strings.ToLower(rest) != rest:
-		return fmt.Errorf("a name is written in lower case, for example %q", strings.ToLower(name))
+		lower := strings.ToLower(rest)
+		if checkRepository(lower) != nil {
+			return errors.New("a name is written in lower case")
+		}
+		return fmt.Errorf("a name is written in lower case, for example %q", strings.TrimSuffix(name, rest)+lower)
 	case !regexp.MustCompile(`^` + part + `(?:/` + part + `)*$`).MatchString(rest):
 		return errors.New("a name may hold lower-case letters, digits, \"/\" between parts, and \".\", \"_\" or \"-\" between letters or digits")
 	}

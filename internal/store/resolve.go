@@ -94,7 +94,7 @@ func notFound(place, name string, entries []ocispec.Descriptor) error {
 	if len(entries) == 0 {
 		return fmt.Errorf("find %s: %w: there are no images", describe(place, name), ErrNotFound)
 	}
-	return fmt.Errorf("find %s: %w: there is %s", describe(place, name), ErrNotFound, listing(entries))
+	return fmt.Errorf("find %s: %w: there is %s", describe(place, name), ErrNotFound, listing(near(name, entries)))
 }
 
 func describe(place, name string) string {
@@ -102,6 +102,21 @@ func describe(place, name string) string {
 		return "the image in " + place
 	}
 	return fmt.Sprintf("image %q in %s", name, place)
+}
+
+// near keeps the entries of the same repository as name, or all if there are none.
+func near(name string, entries []ocispec.Descriptor) []ocispec.Descriptor {
+	repository, _ := cutTag(name)
+	var same []ocispec.Descriptor
+	for _, d := range entries {
+		if r, _ := cutTag(d.Annotations[ocispec.AnnotationRefName]); r == repository {
+			same = append(same, d)
+		}
+	}
+	if len(same) > 0 {
+		return same
+	}
+	return entries
 }
 
 // listing names the entries, at most ten.

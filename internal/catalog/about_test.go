@@ -24,7 +24,7 @@ func everything() catalog.Dataset {
 			DateCreated: "2001", DatePublished: "2002", DateModified: "2003", Languages: []string{"en"}, Spatial: []string{"Bern"}, Temporal: "2001/2002",
 			ConformsTo: []string{"https://example.org/s"}, Origins: map[string]string{"title": "README"},
 		},
-		Labels: map[string]string{"k": "v"}, Created: time.Unix(1592092800, 0).UTC(), Generator: "g",
+		Labels: map[string]string{"k": "v"}, Queries: map[string]catalog.NamedQuery{"all": {Description: "D", SQL: "SELECT 1"}}, Created: time.Unix(1592092800, 0).UTC(), Generator: "g",
 	}
 }
 

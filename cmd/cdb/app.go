@@ -209,8 +209,10 @@ name that begins with a host, and is not in the local store, is one in a
 registry too. What is read of those is read there, as much as is needed.
 
 The local store is the folder --store, else $CDB_STORE, $XDG_DATA_HOME/cdb or
-~/.local/share/cdb. DOCKER_HOST says where Docker is, TMPDIR where temporary
-files go.
+~/.local/share/cdb. What makes the next command faster is kept in $CDB_CACHE,
+$XDG_CACHE_HOME/cdb or ~/.cache/cdb, of what registries sent up to
+$CDB_CACHE_SIZE. DOCKER_HOST says where Docker is, TMPDIR where temporary files
+go.
 
 The answer of a command goes to stdout, all else to stderr. Exit codes: 0 done,
 1 failed, 2 wrong usage, 3 done but some inputs were left out, 130 interrupted.`,

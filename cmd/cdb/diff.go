@@ -55,9 +55,10 @@ folder. With PATH only these files and folders are compared.
   dataset title: "x" -> "y"           changed in what is said of the dataset
 
 A folder is read as "cdb build" does it, with files .cdbignore and
-SOURCE_DATE_EPOCH, and what a build would not keep is no difference. Times of folders are compared with
---times all only, as they change with whatever changes in the folder. What cannot
-be read is named and taken for not there, and the exit code is 3.
+SOURCE_DATE_EPOCH, and what a build would not keep is no difference. Times of
+folders are compared with --times all only, as they change with whatever changes
+in the folder. What cannot be read is named and taken for not there, and the exit
+code is 3.
 
 On a terminal, characters that could steer it are written out; --json gives
 names exactly.`,

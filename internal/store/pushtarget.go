@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,10 +37,16 @@ func (p *pushTarget) Create(ctx context.Context) (Upload, error) {
 // Publish makes the image visible in the folder, and then in the registry, of
 // which it returns the reference.
 func (p *pushTarget) Publish(ctx context.Context, root ocispec.Descriptor) (string, error) {
-	if _, err := p.writer.Publish(ctx, root); err != nil {
+	local, err := p.writer.Publish(ctx, root)
+	if err != nil {
 		return "", err
 	}
-	return p.to.PublishFrom(ctx, root, p.writer)
+	ref, err := p.to.PublishFrom(ctx, root, p.writer)
+	if err != nil {
+		name, _, _ := strings.Cut(local, "@")
+		err = fmt.Errorf("%w (it is in the local store now: \"cdb push %s\" sends it)", err, name)
+	}
+	return ref, err
 }
 
 // Close ends both.

@@ -418,6 +418,21 @@ func TestUploadFailsBehind(t *testing.T) {
 	}
 }
 
+// What the registry refuses in the end is in the store, and the error says so.
+func TestPushTargetRefused(t *testing.T) {
+	p := registrytest.NewProxy(t, registrytest.Referrers(t))
+	p.Inject(registrytest.ManifestPut, registrytest.Status(403))
+	cfg := remoteConfig(t, t.TempDir())
+	s := newSample(t, "x")
+	target := must(cfg.PushTarget(t.Context(), p.Host+"/a/b", "v1", true))(t)
+	defer target.Close()
+	s.write(t, target)
+	_, err := target.Publish(t.Context(), s.root)
+	wantError(t, err, "403", "it is in the local store now: \"cdb push "+p.Host+"/a/b:v1\" sends it")
+	src, _ := openSource(t, cfg, p.Host+"/a/b:v1")
+	s.check(t, src)
+}
+
 // An image goes to the store and the registry at once.
 func TestPushTarget(t *testing.T) {
 	r := registrytest.Referrers(t)

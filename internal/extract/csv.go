@@ -212,7 +212,7 @@ func (s *csvStream) describe(m *Meta) {
 	for i := range s.cols {
 		c := &s.cols[i]
 		types[i] = c.typ()
-		stats[i] = &Meta{}
+		stats[i] = newMeta(5)
 		stats[i].Set("name", s.names[i])
 		stats[i].Set("type", types[i])
 		stats[i].Set("missing", s.rows-c.values)

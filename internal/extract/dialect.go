@@ -47,8 +47,15 @@ func matchCSV(f *File) bool {
 // looksLikeText says if b has none of the control characters that text has
 // not.
 func looksLikeText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != '\x1b' {
+	const controls = 1<<' ' - 1 - (1<<'\n' | 1<<'\r' | 1<<'\t' | 1<<'\f' | 1<<'\x1b')
+	for block := range slices.Chunk(b, 1024) {
+		var found uint32
+		for _, c := range block {
+			// A shift by more than 31 gives 0. There is no branch, as texts
+			// are full of newlines that none could foresee.
+			found |= uint32(controls) & (1 << c)
+		}
+		if found != 0 {
 			return false
 		}
 	}
@@ -187,10 +194,12 @@ func sampleOf(f *File, d *dialect) [][][]byte {
 	}
 }
 
-// records cuts b into records, at most sampleRecords.
+// records cuts b into records, at most sampleRecords. All of them share one
+// slice of fields: tables are many, and most are small.
 func (d *dialect) records(b []byte, whole bool) [][][]byte {
-	var all [][][]byte
-	var record [][]byte
+	fields := make([][]byte, 0, d.countFields(b))
+	all := make([][][]byte, 0, min(sampleRecords, 1+bytes.Count(b, []byte{d.newline})))
+	begin := 0 // of the record at hand, in fields
 	for len(b) > 0 && len(all) < sampleRecords {
 		field, end, quoted := d.field(b)
 		if end == len(b) && !whole && len(all) > 0 {
@@ -199,27 +208,36 @@ func (d *dialect) records(b []byte, whole bool) [][][]byte {
 		atEnd := end == len(b)
 		newline := atEnd || b[end] == d.newline
 		b = b[min(end+1, len(b)):]
-		if newline && len(record) == 0 && len(trim(field)) == 0 && !quoted {
+		if newline && len(fields) == begin && len(trim(field)) == 0 && !quoted {
 			continue
 		}
-		record = append(record, field)
+		fields = append(fields, field)
 		if !atEnd && !newline && len(b) == 0 && (whole || len(all) == 0) {
-			record, newline = append(record, nil), true // a delimiter at the very end
+			fields, newline = append(fields, nil), true // a delimiter at the very end
 		}
 		if newline {
-			all, record = append(all, record), nil
+			all = append(all, fields[begin:len(fields):len(fields)])
+			begin = len(fields)
 		}
 	}
 	return all
 }
 
+// countFields returns about how many fields records will find in b.
+func (d *dialect) countFields(b []byte) int {
+	newline := []byte{d.newline}
+	first := bytes.IndexByte(b, d.newline)
+	if first < 0 {
+		first = len(b)
+	}
+	width := 1 + bytes.Count(b[:first], []byte{d.delimiter})
+	return min(width*min(sampleRecords, 1+bytes.Count(b, newline)), 1<<13)
+}
+
 // field returns the first field of b without its quotes, and where it ends.
 func (d *dialect) field(b []byte) (field []byte, end int, quoted bool) {
-	ends := string([]byte{d.delimiter, d.newline})
 	if b[0] != '"' {
-		if end = bytes.IndexAny(b, ends); end < 0 {
-			end = len(b)
-		}
+		end = d.endOf(b)
 		return b[:end], end, false
 	}
 	i := 1
@@ -235,10 +253,18 @@ func (d *dialect) field(b []byte) (field []byte, end int, quoted bool) {
 		field = append(field, '"')
 		i++
 	}
-	if end = bytes.IndexAny(b[i:], ends); end < 0 {
-		return append(field, trim(b[i:])...), len(b), true
+	end = i + d.endOf(b[i:])
+	return append(field, trim(b[i:end])...), end, true
+}
+
+// endOf returns where the next delimiter or newline in b is, or its length.
+func (d *dialect) endOf(b []byte) int {
+	for i, c := range b {
+		if c == d.delimiter || c == d.newline {
+			return i
+		}
 	}
-	return append(field, trim(b[i:i+end])...), i + end, true
+	return len(b)
 }
 
 // findHeader sets what the columns are called.
@@ -284,20 +310,14 @@ func isHeader(records [][][]byte, decimal byte) bool {
 		shift = 1
 	}
 	for i, name := range first {
-		typed, values := 0, 0
-		for _, r := range records[1:] {
-			if i+shift < len(r) && !isMissing(trim(r[i+shift])) {
-				values++
-				if isTyped(r[i+shift], decimal) {
-					typed++
-				}
-			}
-		}
 		switch {
 		case isTyped(name, decimal):
 			votes--
-		case typed*2 > values:
+		case mostlyTyped(records[1:], i+shift, decimal):
 			votes++
+		}
+		if left := len(first) - 1 - i; votes > left || votes < -left {
+			return votes > 0 // whatever the other columns say
 		}
 	}
 	if votes != 0 {
@@ -312,6 +332,28 @@ func isHeader(records [][][]byte, decimal byte) bool {
 		}
 	}
 	return true
+}
+
+// mostlyTyped says if more than half of the values of a column are something
+// but text.
+func mostlyTyped(records [][][]byte, column int, decimal byte) bool {
+	typed, texts := 0, 0
+	for i, r := range records {
+		if column >= len(r) {
+			continue
+		}
+		if b := trim(r[column]); isMissing(b) {
+			continue
+		} else if parseScalar(b, decimal).kind != isString {
+			typed++
+		} else {
+			texts++
+		}
+		if left := len(records) - 1 - i; typed > texts+left || texts >= typed+left {
+			break
+		}
+	}
+	return typed > texts
 }
 
 // isYears says if a record is names and then years, one after the other.

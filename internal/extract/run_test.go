@@ -100,7 +100,6 @@ func TestPieces(t *testing.T) {
 }
 
 func (o object) with(pairs ...string) string {
-	o.seen = map[string]bool{}
 	for i := 0; i < len(pairs); i += 2 {
 		o.addString(pairs[i], pairs[i+1])
 	}

@@ -35,10 +35,13 @@ func (r *report) aims() string {
 		r.growthAim(),
 		r.catalogAim(),
 	}
+	list = append(list, r.extractAims()...)
 	list = append(list, r.tenMillionAims()...)
 	for _, a := range list {
 		here := "**not met**"
 		switch {
+		case !a.measured && r.only != "":
+			continue
 		case !a.measured:
 			here, a.how = "not measured", ""
 		case a.met:

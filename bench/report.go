@@ -18,6 +18,8 @@ type report struct {
 	timelines []*timeline
 	ten       *tenResult // nil if not measured
 	generated []*generated
+
+	extraction *extraction // nil if not measured
 }
 
 // A corpusResult is how all tools packed one corpus.
@@ -79,6 +81,9 @@ func (r *report) document() string {
 		w.WriteString(r.ten.table())
 	}
 	w.WriteString(r.generateTable())
+	if r.extraction != nil {
+		w.WriteString(r.extraction.tables())
+	}
 	w.WriteString(r.memoryTable())
 	return w.String()
 }
@@ -99,7 +104,9 @@ func (r *report) head() string {
 	for _, f := range r.machine {
 		fmt.Fprintf(&w, "| %s | %s |\n", f.name, f.value)
 	}
-	fmt.Fprintf(&w, method, r.runs, r.queryRuns)
+	if r.only != "extract" {
+		fmt.Fprintf(&w, method, r.runs, r.queryRuns)
+	}
 	if len(r.missing) > 0 {
 		w.WriteString("\nLeft out:\n\n")
 		for _, m := range r.missing {

@@ -36,6 +36,7 @@ func (r *report) aims() string {
 		r.catalogAim(),
 	}
 	list = append(list, r.registryAims()...)
+	list = append(list, r.extractAims()...)
 	list = append(list, r.tenMillionAims()...)
 	for _, a := range list {
 		here := "**not met**"

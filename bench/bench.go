@@ -117,6 +117,11 @@ func (b *bench) measureAll(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wanted("extract") {
+		if err := b.measureExtraction(ctx); err != nil {
+			return err
+		}
+	}
 	if b.wanted("ten") && b.tenMillion != "" {
 		if err := b.measureTenMillion(ctx); err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 // options are the flags.
 type options struct {
 	cdb, dir, million, tenMillion, write string
+	data                                 string
 	only                                 string
 	runs, queryRuns                      int
 	quick, tiny                          bool
@@ -67,6 +68,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "cdb-bench"), "`folder` of the corpora, kept for the next time")
 	flag.StringVar(&o.million, "million", "", "an existing `folder` to use as that of 1,000,000 tiny files")
 	flag.StringVar(&o.tenMillion, "ten-million", "", "measure 10,000,000 files in this `folder`, too; if absent they are made")
+	flag.StringVar(&o.data, "data", filepath.Join("..", "shared", "data"), "`folder` of real data sets, for what extraction costs")
 	flag.StringVar(&o.write, "write", "", "write the report to this `file` too")
 	flag.StringVar(&o.only, "only", "", "measure only these, by commas: "+strings.Join(parts(), ", "))
 	flag.IntVar(&o.runs, "runs", 3, "measured builds of each tool, after one that is not")
@@ -96,7 +98,7 @@ func parseFlags() (options, error) {
 	if o.cdb, err = exec.LookPath(o.cdb); err != nil {
 		return o, fmt.Errorf("find cdb: %w; \"make build\" makes it", err)
 	}
-	for _, path := range []*string{&o.cdb, &o.dir, &o.million, &o.tenMillion, &o.write} {
+	for _, path := range []*string{&o.cdb, &o.dir, &o.million, &o.tenMillion, &o.write, &o.data} {
 		if *path != "" {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return o, err
@@ -108,7 +110,7 @@ func parseFlags() (options, error) {
 
 // parts are what --only can name.
 func parts() []string {
-	return []string{"go", "small", "big", "query", "versions", "generate", "registry", "ten"}
+	return []string{"go", "small", "big", "query", "versions", "generate", "extract", "registry", "ten"}
 }
 
 // wanted says whether a part is to be measured.

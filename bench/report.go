@@ -20,6 +20,7 @@ type report struct {
 	generated []*generated
 
 	registries *registryResult // nil if not measured
+	extraction *extraction     // nil if not measured
 }
 
 // A corpusResult is how all tools packed one corpus.
@@ -84,6 +85,9 @@ func (r *report) document() string {
 	if r.registries != nil {
 		w.WriteString(r.registries.tables())
 	}
+	if r.extraction != nil {
+		w.WriteString(r.extraction.tables())
+	}
 	w.WriteString(r.memoryTable())
 	return w.String()
 }
@@ -104,7 +108,7 @@ func (r *report) head() string {
 	for _, f := range r.machine {
 		fmt.Fprintf(&w, "| %s | %s |\n", f.name, f.value)
 	}
-	if r.only != "registry" {
+	if r.only != "registry" && r.only != "extract" {
 		fmt.Fprintf(&w, method, r.runs, r.queryRuns)
 	}
 	if len(r.missing) > 0 {

@@ -42,6 +42,11 @@ func AppendString(b []byte, s string) []byte {
 	}
 	b = append(b, '"')
 	for i := 0; i < len(s); {
+		if run := plainLen(s[i:]); run > 0 {
+			b = append(b, s[i:i+run]...)
+			i += run
+			continue
+		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
@@ -61,12 +66,20 @@ func AppendString(b []byte, s string) []byte {
 		case r >= 0x10000:
 			r -= 0x10000
 			b = unit(unit(b, 0xd800|r>>10), 0xdc00|r&0x3ff)
-		case r < 0x20 || r >= 0x7f:
-			b = unit(b, r)
 		default:
-			b = append(b, byte(r))
+			b = unit(b, r)
 		}
 		i += n
 	}
 	return append(b, '"')
+}
+
+// plainLen returns how many bytes of s stand for themselves in JSON.
+func plainLen(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }

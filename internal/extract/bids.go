@@ -134,7 +134,7 @@ func (c *bidsContext) Meta(path string) *Meta {
 	if !ok || len(p.pairs) == 0 && !d.nameless(&p) {
 		return nil
 	}
-	m := &Meta{keys: make([]string, 0, 16), values: make(map[string]any, 16)}
+	m := newMeta(16)
 	for i := range p.pairs {
 		e := &p.pairs[i]
 		if e.index {

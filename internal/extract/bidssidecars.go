@@ -140,8 +140,8 @@ func (l *bidsLoader) sidecar(ctx context.Context, path string) (*bidsSidecar, er
 		return nil, errBIDSBudget
 	}
 	size, keys := 0, 0
-	for _, k := range m.keys {
-		v, ok := l.trim(k, m.values[k], true)
+	for i, k := range m.keys {
+		v, ok := l.trim(k, m.values[i], true)
 		if !ok {
 			continue
 		}
@@ -183,8 +183,8 @@ func (l *bidsLoader) trim(key string, value any, top bool) (v any, ok bool) {
 		return list, true
 	case *Meta:
 		m := &Meta{}
-		for _, k := range v.keys {
-			if x, ok := l.trim(k, v.values[k], false); ok {
+		for i, k := range v.keys {
+			if x, ok := l.trim(k, v.values[i], false); ok {
 				m.Set(k, x)
 			}
 		}
@@ -219,8 +219,8 @@ func bidsCountKeys(value any) int {
 			n += bidsCountKeys(x) - 1
 		}
 	case *Meta:
-		for _, k := range v.keys {
-			n += bidsCountKeys(v.values[k])
+		for i := range v.keys {
+			n += bidsCountKeys(v.values[i])
 		}
 	}
 	return n

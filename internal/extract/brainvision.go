@@ -43,8 +43,12 @@ func brainVisionFormat() *Format {
 
 // brainVisionKind returns "Header" or "Marker", by the first line.
 func brainVisionKind(b []byte) string {
-	line, _, _ := bytes.Cut(b[:min(len(b), 100)], []byte("\n"))
-	s := strings.TrimPrefix(string(line), "\ufeff")
+	b = bytes.TrimPrefix(b[:min(len(b), 100)], []byte("\ufeff"))
+	if !bytes.HasPrefix(b, []byte("Brain")) {
+		return ""
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	s := string(line)
 	for _, kind := range []string{"Header", "Marker"} {
 		for _, brand := range []string{"Brain Vision", "BrainVision"} {
 			if strings.HasPrefix(s, brand+" Data Exchange "+kind+" File") {

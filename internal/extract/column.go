@@ -31,6 +31,8 @@ type column struct {
 	numMin, numMax float64
 	time           timeRange
 	text           textRange
+	lastKey        uint64 // the value before, if it has at most 8 bytes
+	lastLen        int    // its length; 0 for none
 }
 
 func (c *column) reset(decimal byte) {
@@ -43,7 +45,14 @@ func (c *column) add(b []byte) {
 		return
 	}
 	c.values++
-	c.text.add(b)
+	key := prefixKey(b)
+	if len(b) == c.lastLen && key == c.lastKey {
+		return // once more the same, as in most columns of categories
+	}
+	if c.lastLen = 0; len(b) <= 8 {
+		c.lastLen, c.lastKey = len(b), key
+	}
+	c.text.add(b, key)
 	if c.kinds&isString != 0 {
 		return
 	}
@@ -128,12 +137,15 @@ type textRange struct {
 	minKey, maxKey uint64
 }
 
-// add compares the first eight bytes as one number: nearly always that is
-// enough.
-func (r *textRange) add(b []byte) {
-	key := prefixKey(b)
+// shortText is the length of most texts in bytes, at most.
+const shortText = 24
+
+// add compares the first eight bytes, of which key is made, as one number:
+// nearly always that is enough.
+func (r *textRange) add(b []byte, key uint64) {
 	if r.min == nil {
-		r.min, r.max = bytes.Clone(b), bytes.Clone(b)
+		room := make([]byte, 0, 2*shortText) // one allocation for two short texts
+		r.min, r.max = append(room[:0:shortText], b...), append(room[shortText:shortText], b...)
 		r.minKey, r.maxKey = key, key
 		return
 	}
@@ -271,9 +283,11 @@ func parseNumber(b []byte, decimal byte) value {
 
 // powerOfTen returns 10 to the n, which is below 19.
 func powerOfTen(n int) float64 {
-	p := [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
-	return p[n]
+	return powersOfTen[n]
 }
+
+// powersOfTen would be copied for each number if it were within a function.
+var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
 // parseLongNumber reads numbers with exponents or many digits.
 func parseLongNumber(b []byte, decimal byte) value {

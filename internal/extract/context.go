@@ -99,7 +99,7 @@ func (c *Contextual) Attach(path, meta string) string {
 	if c == nil || len(c.contexts) == 0 && !c.mentioned(meta) {
 		return meta
 	}
-	o := object{seen: map[string]bool{}}
+	var o object
 	warnings := ""
 	if meta != "" {
 		catalog.Members(meta, func(key, value string) bool {
@@ -107,7 +107,7 @@ func (c *Contextual) Attach(path, meta string) string {
 			case key == warningsKey:
 				warnings = value
 			case !c.owns(key):
-				o.set(key, []byte(value))
+				o.setJSON(key, value)
 			}
 			return true
 		})
@@ -119,7 +119,7 @@ func (c *Contextual) Attach(path, meta string) string {
 		}
 	}
 	if warnings != "" {
-		o.set(warningsKey, []byte(warnings))
+		o.setJSON(warningsKey, warnings)
 	}
 	return o.String()
 }

@@ -12,6 +12,7 @@ const (
 )
 
 func csvFormat() *Format {
+	samples := &samplePool{}
 	return &Format{
 		Name:      "csv",
 		Version:   1,
@@ -28,8 +29,8 @@ func csvFormat() *Format {
 			{"comments", "integer", "", "lines at the top that begin with #; absent for none"},
 			{"encoding", "string", "", "where it is not UTF-8: iso-8859-1 and windows-1252 are guesses"},
 		},
-		Match:  matchCSV,
-		Stream: func(f *File) Stream { return newCSVStream(f) },
+		Match:  func(f *File) bool { return matchCSV(f, samples) },
+		Stream: func(f *File) Stream { return newCSVStream(f, samples) },
 	}
 }
 
@@ -58,9 +59,11 @@ type csvStream struct {
 	check  encodingCheck
 }
 
-func newCSVStream(f *File) *csvStream {
-	d := sniff(f)
-	s := &csvStream{dialect: d, skip: d.begin, first: d.header && d.above == nil}
+func newCSVStream(f *File, samples *samplePool) *csvStream {
+	sample := samples.get()
+	defer samples.put(sample)
+	d := sniff(f, sample)
+	s := &csvStream{dialect: d, skip: d.begin, first: d.header && !d.above}
 	s.cols = make([]column, min(len(d.names), maxColumns))
 	for i := range s.cols {
 		s.cols[i].reset(d.decimal)
@@ -212,7 +215,7 @@ func (s *csvStream) describe(m *Meta) {
 	for i := range s.cols {
 		c := &s.cols[i]
 		types[i] = c.typ()
-		stats[i] = &Meta{}
+		stats[i] = newMeta(5)
 		stats[i].Set("name", s.names[i])
 		stats[i].Set("type", types[i])
 		stats[i].Set("missing", s.rows-c.values)

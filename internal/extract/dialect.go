@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // What of a table its dialect is told from.
@@ -21,7 +22,7 @@ type dialect struct {
 	begin     int  // bytes before the first record
 	comments  int  // lines of comments among them
 	header    bool
-	above     [][]byte // the header where it is the last comment
+	above     bool     // the header is the last comment
 	rowNames  bool     // rows have one field more than the header: R's names of rows
 	names     []string // of columns, at most maxColumns
 	width     int      // number of columns
@@ -30,7 +31,7 @@ type dialect struct {
 
 // matchCSV takes tables by their name, and those whose name says nothing if
 // they can be nothing else.
-func matchCSV(f *File) bool {
+func matchCSV(f *File, samples *samplePool) bool {
 	named := f.HasSuffix(".csv", ".tsv", ".tab", ".psv")
 	if !named && strings.Contains(f.Name(), ".") && !f.HasSuffix(".txt", ".dat", ".data") {
 		return false
@@ -41,26 +42,46 @@ func matchCSV(f *File) bool {
 	if len(f.Head) == 0 || !looksLikeText(f.Head[:min(len(f.Head), sampleSize)]) {
 		return false
 	}
-	return named || isTable(f)
+	return named || isTable(f, samples)
 }
 
 // looksLikeText says if b has none of the control characters that text has
 // not.
 func looksLikeText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != '\x1b' {
+	// There is no branch a byte, as texts are full of newlines that none could
+	// foresee.
+	for len(b) > 0 {
+		block := b[:min(len(b), 1024)]
+		b = b[len(block):]
+		found := byte(0)
+		for _, c := range block {
+			found |= controlBytes[c]
+		}
+		if found != 0 {
 			return false
 		}
 	}
 	return true
 }
 
+// controlBytes has a 1 for the control characters that text has not.
+var controlBytes = func() (table [256]byte) {
+	for c := range byte(' ') {
+		if bytes.IndexByte([]byte("\n\r\t\f\x1b"), c) < 0 {
+			table[c] = 1
+		}
+	}
+	return table
+}()
+
 // isTable says if content alone shows a table: three or more records that all
 // have the same number of fields, and a column of something but text, or
 // tabs.
-func isTable(f *File) bool {
-	d := sniff(f)
-	records := sampleOf(f, &d)
+func isTable(f *File, samples *samplePool) bool {
+	sample := samples.get()
+	defer samples.put(sample)
+	d := sniff(f, sample)
+	records := sampleOf(f, &d, sample)
 	if len(records) < 3 || d.width < 2 {
 		return false
 	}
@@ -81,7 +102,7 @@ func isTyped(b []byte, decimal byte) bool {
 }
 
 // sniff tells the dialect of a table from its head.
-func sniff(f *File) dialect {
+func sniff(f *File, sample *sample) dialect {
 	d := dialect{delimiter: ',', newline: '\n'}
 	mark, n := byteOrderMark(f.Head)
 	if strings.HasPrefix(mark, "utf-16") {
@@ -101,11 +122,11 @@ func sniff(f *File) dialect {
 		d.begin += bytes.IndexByte(f.Head[d.begin:], d.newline) + 1
 	}
 	last := d.passComments(f.Head)
-	records := d.choose(f, candidates)
+	records := d.choose(f, candidates, sample)
 	if d.delimiter == ';' {
 		d.decimal = ','
 	}
-	d.findHeader(records, last)
+	d.findHeader(records, last, sample)
 	return d
 }
 
@@ -135,13 +156,13 @@ func (d *dialect) passComments(head []byte) (last []byte) {
 
 // choose sets the delimiter that cuts most records into the same number of
 // fields, more than one, and returns the records.
-func (d *dialect) choose(f *File, candidates []byte) [][][]byte {
+func (d *dialect) choose(f *File, candidates []byte, sample *sample) [][][]byte {
 	var best [][][]byte
 	bestShare := -1.0
 	for _, c := range candidates {
 		try := *d
 		try.delimiter = c
-		records := sampleOf(f, &try)
+		records := sampleOf(f, &try, sample)
 		width, share := commonWidth(records)
 		if share > bestShare {
 			best, bestShare = records, share
@@ -176,21 +197,54 @@ func commonWidth(records [][][]byte) (width int, share float64) {
 
 // sampleOf cuts the begin of a table into records. The last one is left out
 // if the sample ends in it, unless it is the only one.
-func sampleOf(f *File, d *dialect) [][][]byte {
+func sampleOf(f *File, d *dialect, sample *sample) [][][]byte {
 	for size := sampleSize; ; size = HeadSize {
 		b := f.Head[min(d.begin, len(f.Head)):]
 		whole := f.Whole() && len(b) <= size
-		records := d.records(b[:min(len(b), size)], whole)
+		records := d.records(b[:min(len(b), size)], whole, sample)
 		if len(records) > 1 || len(b) <= size || size == HeadSize {
 			return records
 		}
 	}
 }
 
-// records cuts b into records, at most sampleRecords.
-func (d *dialect) records(b []byte, whole bool) [][][]byte {
-	var all [][][]byte
-	var record [][]byte
+// A sample is room for the records that tell a dialect. Tables are many, and
+// most of them are small.
+type sample struct {
+	fields  [][]byte
+	records [][][]byte
+}
+
+// mostFields bounds the room that is kept for the next table, in fields.
+const mostFields = 1 << 13
+
+// A samplePool keeps the room of samples.
+type samplePool struct{ pool sync.Pool }
+
+func (p *samplePool) get() *sample {
+	if s, ok := p.pool.Get().(*sample); ok {
+		return s
+	}
+	return &sample{}
+}
+
+// put takes a sample back, of which nothing may be in use.
+func (p *samplePool) put(s *sample) {
+	if cap(s.fields) > mostFields {
+		return
+	}
+	clear(s.fields)
+	clear(s.records)
+	s.fields, s.records = s.fields[:0], s.records[:0]
+	p.pool.Put(s)
+}
+
+// records cuts b into records, at most sampleRecords. They lie in sample,
+// behind those that are there.
+func (d *dialect) records(b []byte, whole bool, sample *sample) [][][]byte {
+	fields, all := sample.fields, sample.records[len(sample.records):]
+	defer func() { sample.fields, sample.records = fields, append(sample.records, all...) }()
+	begin := len(fields) // of the record at hand
 	for len(b) > 0 && len(all) < sampleRecords {
 		field, end, quoted := d.field(b)
 		if end == len(b) && !whole && len(all) > 0 {
@@ -199,15 +253,16 @@ func (d *dialect) records(b []byte, whole bool) [][][]byte {
 		atEnd := end == len(b)
 		newline := atEnd || b[end] == d.newline
 		b = b[min(end+1, len(b)):]
-		if newline && len(record) == 0 && len(trim(field)) == 0 && !quoted {
+		if newline && len(fields) == begin && len(trim(field)) == 0 && !quoted {
 			continue
 		}
-		record = append(record, field)
+		fields = append(fields, field)
 		if !atEnd && !newline && len(b) == 0 && (whole || len(all) == 0) {
-			record, newline = append(record, nil), true // a delimiter at the very end
+			fields, newline = append(fields, nil), true // a delimiter at the very end
 		}
 		if newline {
-			all, record = append(all, record), nil
+			all = append(all, fields[begin:len(fields):len(fields)])
+			begin = len(fields)
 		}
 	}
 	return all
@@ -215,11 +270,8 @@ func (d *dialect) records(b []byte, whole bool) [][][]byte {
 
 // field returns the first field of b without its quotes, and where it ends.
 func (d *dialect) field(b []byte) (field []byte, end int, quoted bool) {
-	ends := string([]byte{d.delimiter, d.newline})
 	if b[0] != '"' {
-		if end = bytes.IndexAny(b, ends); end < 0 {
-			end = len(b)
-		}
+		end = d.endOf(b)
 		return b[:end], end, false
 	}
 	i := 1
@@ -235,25 +287,33 @@ func (d *dialect) field(b []byte) (field []byte, end int, quoted bool) {
 		field = append(field, '"')
 		i++
 	}
-	if end = bytes.IndexAny(b[i:], ends); end < 0 {
-		return append(field, trim(b[i:])...), len(b), true
+	end = i + d.endOf(b[i:])
+	return append(field, trim(b[i:end])...), end, true
+}
+
+// endOf returns where the next delimiter or newline in b is, or its length.
+func (d *dialect) endOf(b []byte) int {
+	for i, c := range b {
+		if c == d.delimiter || c == d.newline {
+			return i
+		}
 	}
-	return append(field, trim(b[i:i+end])...), i + end, true
+	return len(b)
 }
 
 // findHeader sets what the columns are called.
-func (d *dialect) findHeader(records [][][]byte, last []byte) {
+func (d *dialect) findHeader(records [][][]byte, last []byte, sample *sample) {
 	if len(records) == 0 {
 		return
 	}
 	header := records[0]
 	if last != nil {
-		if r := d.records(last, true); len(r) == 1 && len(r[0]) == d.width && d.width > 1 {
-			d.header, d.above, header = true, r[0], r[0]
+		if r := d.records(last, true, sample); len(r) == 1 && len(r[0]) == d.width && d.width > 1 {
+			d.header, d.above, header = true, true, r[0]
 			d.comments--
 		}
 	}
-	if d.above == nil {
+	if !d.above {
 		d.header = isHeader(records, d.decimal)
 		d.rowNames = d.header && len(header) == d.width-1 && len(header) > 1
 		if !d.rowNames {
@@ -284,20 +344,14 @@ func isHeader(records [][][]byte, decimal byte) bool {
 		shift = 1
 	}
 	for i, name := range first {
-		typed, values := 0, 0
-		for _, r := range records[1:] {
-			if i+shift < len(r) && !isMissing(trim(r[i+shift])) {
-				values++
-				if isTyped(r[i+shift], decimal) {
-					typed++
-				}
-			}
-		}
 		switch {
 		case isTyped(name, decimal):
 			votes--
-		case typed*2 > values:
+		case mostlyTyped(records[1:], i+shift, decimal):
 			votes++
+		}
+		if left := len(first) - 1 - i; votes > left || votes < -left {
+			return votes > 0 // whatever the other columns say
 		}
 	}
 	if votes != 0 {
@@ -312,6 +366,28 @@ func isHeader(records [][][]byte, decimal byte) bool {
 		}
 	}
 	return true
+}
+
+// mostlyTyped says if more than half of the values of a column are something
+// but text.
+func mostlyTyped(records [][][]byte, column int, decimal byte) bool {
+	typed, texts := 0, 0
+	for i, r := range records {
+		if column >= len(r) {
+			continue
+		}
+		if b := trim(r[column]); isMissing(b) {
+			continue
+		} else if parseScalar(b, decimal).kind != isString {
+			typed++
+		} else {
+			texts++
+		}
+		if left := len(records) - 1 - i; typed > texts+left || texts >= typed+left {
+			break
+		}
+	}
+	return typed > texts
 }
 
 // isYears says if a record is names and then years, one after the other.

@@ -32,6 +32,8 @@ type File struct {
 	// Tail is the last TailSize bytes of a file that is larger than Head, for
 	// formats that ask for it. To those that match a file it is not there yet.
 	Tail []byte
+
+	name string // what Name returned last; dozens of formats ask
 }
 
 // ErrBeyond is what ReadAt returns for bytes in the midst of a large file.
@@ -69,7 +71,12 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 func (f *File) Whole() bool { return int64(len(f.Head)) == f.Size }
 
 // Name returns the last part of the path, in lower case.
-func (f *File) Name() string { return strings.ToLower(path.Base(f.Path)) }
+func (f *File) Name() string {
+	if f.name == "" {
+		f.name = strings.ToLower(path.Base(f.Path))
+	}
+	return f.name
+}
 
 // HasSuffix says if the name ends in one of suffixes (".csv"), whatever the
 // case.

@@ -35,9 +35,13 @@ func matchGeoJSON(f *File) bool {
 	if !f.HasSuffix(".json") {
 		return false
 	}
+	b = b[:min(len(b), jsonSample)]
+	if !bytes.Contains(b, []byte(`"type"`)) { // it spares most files another scan
+		return false
+	}
 	s := newGeoSummary()
 	scanner := jsonScanner{handler: s, capture: 1}
-	if scanner.scan(b[:min(len(b), jsonSample)]) != nil {
+	if scanner.scan(b) != nil {
 		return false
 	}
 	return s.typ != "" && s.member

@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // maxKeys bounds the keys that are named; more are passed over.
@@ -51,14 +52,18 @@ func jsonlFormat() *Format {
 // of objects.
 func matchJSON(f *File) bool {
 	b := afterMark(f.Head)
-	if len(b) == 0 || !looksLikeText(f.Head[:min(len(f.Head), 4096)]) {
+	if len(b) == 0 {
 		return false
 	}
-	if f.HasSuffix(".json") {
-		return bytes.IndexByte([]byte(`{["-0123456789tfn/`), b[0]) >= 0
+	named, begins := f.HasSuffix(".json"), "{["
+	if named {
+		begins = `{["-0123456789tfn/`
 	}
-	if b[0] != '{' && b[0] != '[' {
+	if strings.IndexByte(begins, b[0]) < 0 || !looksLikeText(f.Head[:min(len(f.Head), 4096)]) {
 		return false
+	}
+	if named {
+		return true
 	}
 	shape := jsonShapeOf(f)
 	return shape.roots == 1 && shape.object

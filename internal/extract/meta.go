@@ -3,6 +3,7 @@ package extract
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/data-containers/cdb/internal/catalog"
@@ -10,10 +11,57 @@ import (
 
 // A Meta is an object of metadata: keys in the order in which they were set.
 type Meta struct {
-	keys      []string
-	values    map[string]any
+	keySet
+	values    []any // by the order of keys
 	mediaType string
 	yields    bool
+}
+
+// newMeta returns an object with room for n keys.
+func newMeta(n int) *Meta {
+	return &Meta{keySet: keySet{keys: make([]string, 0, n)}, values: make([]any, 0, n)}
+}
+
+// A keySet is keys in the order in which they were added. Most objects have a
+// few, which are faster looked at than hashed.
+type keySet struct {
+	keys  []string
+	index map[string]int // of all keys, if there are more than fewKeys
+}
+
+const fewKeys = 16
+
+// find returns the place of a key, or -1.
+func (s *keySet) find(key string) int {
+	if s.index == nil {
+		return slices.Index(s.keys, key)
+	}
+	if i, ok := s.index[key]; ok {
+		return i
+	}
+	return -1
+}
+
+// push adds a key that is not there.
+func (s *keySet) push(key string) {
+	s.keys = append(s.keys, key)
+	switch {
+	case s.index != nil:
+		s.index[key] = len(s.keys) - 1
+	case len(s.keys) > fewKeys:
+		s.index = make(map[string]int, 4*fewKeys)
+		for i, k := range s.keys {
+			s.index[k] = i
+		}
+	}
+}
+
+// truncate drops all keys but the first n.
+func (s *keySet) truncate(n int) {
+	for _, k := range s.keys[n:] {
+		delete(s.index, k)
+	}
+	s.keys = s.keys[:n]
 }
 
 // Set gives a key its value: a string, bool, int, int64, uint64, float64, a
@@ -23,13 +71,12 @@ func (m *Meta) Set(key string, value any) {
 	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		return
 	}
-	if m.values == nil {
-		m.values = map[string]any{}
+	if i := m.find(key); i >= 0 {
+		m.values[i] = value
+		return
 	}
-	if _, ok := m.values[key]; !ok {
-		m.keys = append(m.keys, key)
-	}
-	m.values[key] = value
+	m.push(key)
+	m.values = append(m.values, value)
 }
 
 // SetString sets a key unless s is empty.
@@ -47,7 +94,12 @@ func (m *Meta) Yield() { m.yields = true }
 func (m *Meta) SetMediaType(t string) { m.mediaType = t }
 
 // Get returns the value of a key, nil for none.
-func (m *Meta) Get(key string) any { return m.values[key] }
+func (m *Meta) Get(key string) any {
+	if i := m.find(key); i >= 0 {
+		return m.values[i]
+	}
+	return nil
+}
 
 // Keys returns the keys in order. They must not be changed.
 func (m *Meta) Keys() []string { return m.keys }
@@ -64,7 +116,7 @@ func (m *Meta) appendJSON(b []byte, prefix string) []byte {
 			b = append(b, ", "...)
 		}
 		b = append(catalog.AppendString(b, prefix+k), ": "...)
-		b = appendValue(b, m.values[k])
+		b = appendValue(b, m.values[i])
 	}
 	return append(b, '}')
 }

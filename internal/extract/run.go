@@ -213,24 +213,35 @@ func (r *run) warn(name string, err error) {
 // match finds the format, once the head is there, and begins its stream.
 func (r *run) match() {
 	r.matched = true
-	for _, f := range r.set.formats {
-		matches := false
+	for next := 0; next < len(r.set.formats) && r.format == nil; {
+		next = r.matchFrom(next)
+	}
+	if f := r.format; f != nil && f.Stream != nil {
 		r.guard(f.Name, func() error {
-			matches = f.Match(&r.file)
+			r.stream = f.Stream(&r.file)
 			return nil
 		})
-		if !matches {
-			continue
-		}
-		r.format = f
-		if f.Stream != nil {
-			r.guard(f.Name, func() error {
-				r.stream = f.Stream(&r.file)
-				return nil
-			})
-		}
-		return
 	}
+}
+
+// matchFrom finds the first format from number i on, and returns where to go
+// on if one of them panics. There is one guard for all, not one for each: they
+// are many, and most files are small.
+func (r *run) matchFrom(i int) (next int) {
+	formats := r.set.formats
+	defer func() {
+		if p := recover(); p != nil {
+			r.warn(formats[i].Name, fmt.Errorf("a fault of cdb: %v", p))
+			next = i + 1
+		}
+	}()
+	for ; i < len(formats); i++ {
+		if formats[i].Match(&r.file) {
+			r.format = formats[i]
+			break
+		}
+	}
+	return len(formats)
 }
 
 // write gives the next bytes to the stream, if there is one.
@@ -261,7 +272,7 @@ func (r *run) end() {
 
 // result puts all that was found together.
 func (r *run) result() Result {
-	o := object{seen: map[string]bool{}}
+	var o object
 	if r.set.mime {
 		o.addString(mediaTypeKey, r.mediaType())
 	}
@@ -276,7 +287,7 @@ func (r *run) result() Result {
 		}
 	}
 	if len(r.warnings) > 0 {
-		o.set(warningsKey, appendValue(nil, r.warnings))
+		o.set(warningsKey, r.warnings)
 	}
 	return Result{o.String(), r.warnings}
 }
@@ -299,47 +310,56 @@ func reservedKeys() []string { return []string{"size", "sha256", "link", mediaTy
 
 // An object is a JSON object in the making.
 type object struct {
+	keySet
 	text []byte
-	seen map[string]bool
 }
 
-// set appends a member with a value in JSON.
-func (o *object) set(key string, value []byte) {
-	o.seen[key] = true
+// set appends a member.
+func (o *object) set(key string, value any) {
+	o.begin(key)
+	o.text = appendValue(o.text, value)
+}
+
+// setJSON appends a member with a value in JSON.
+func (o *object) setJSON(key, value string) {
+	o.begin(key)
+	o.text = append(o.text, value...)
+}
+
+// begin appends the key of a member.
+func (o *object) begin(key string) {
+	if o.find(key) < 0 {
+		o.push(key)
+	}
 	if o.text == nil {
-		o.text = append(o.text, '{')
+		o.text = append(make([]byte, 0, 512), '{')
 	} else {
 		o.text = append(o.text, ", "...)
 	}
 	o.text = append(catalog.AppendString(o.text, key), ": "...)
-	o.text = append(o.text, value...)
 }
 
 func (o *object) addString(key, value string) {
 	if value != "" {
-		o.set(key, catalog.AppendString(nil, value))
+		o.set(key, value)
 	}
 }
 
 // add appends all of m with prefix before each key, or nothing if that is too
 // much. Keys that are there stay as they are.
 func (o *object) add(m *Meta, prefix string) error {
-	start := len(o.text)
+	start, before := len(o.text), len(o.keys)
 	var refused []string
-	for _, k := range m.keys {
+	for i, k := range m.keys {
 		key := prefix + k
-		if slices.Contains(reservedKeys(), key) || o.seen[key] {
+		if slices.Contains(reservedKeys(), key) || o.find(key) >= 0 {
 			refused = append(refused, key)
 			continue
 		}
-		o.set(key, appendValue(nil, m.values[k]))
+		o.set(key, m.values[i])
 	}
 	if n := len(o.text); n > maxMeta {
-		for _, k := range m.keys {
-			if !slices.Contains(refused, prefix+k) {
-				delete(o.seen, prefix+k)
-			}
-		}
+		o.truncate(before)
 		if o.text = o.text[:start]; start == 0 {
 			o.text = nil
 		}

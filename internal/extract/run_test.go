@@ -100,7 +100,6 @@ func TestPieces(t *testing.T) {
 }
 
 func (o object) with(pairs ...string) string {
-	o.seen = map[string]bool{}
 	for i := 0; i < len(pairs); i += 2 {
 		o.addString(pairs[i], pairs[i+1])
 	}
@@ -344,3 +343,48 @@ func TestSets(t *testing.T) {
 }
 
 var _ io.Writer = (*Job)(nil)
+
+// A format that panics when it is asked is passed over: the next one may know
+// the file.
+func TestMatchGoesOn(t *testing.T) {
+	named := func(f *File, m *Meta) error { m.Set("n", 1); return nil }
+	set := testSet(
+		&Format{Name: "a", Match: func(*File) bool { panic("no") }, Extract: named},
+		&Format{Name: "b", Match: func(*File) bool { return false }, Extract: named},
+		&Format{Name: "c", Match: func(*File) bool { return true }, Extract: named},
+		&Format{Name: "d", Match: func(*File) bool { panic("asked though c matches") }, Extract: named},
+	)
+	want := `{"c.n": 1, "extract.warnings": ["a: a fault of cdb: no"]}`
+	if got := runSet(t, set, "f", []byte("abc"), 0); got.Meta != want {
+		t.Errorf("got %s, want %s", got.Meta, want)
+	}
+}
+
+// Objects of a few keys and of many keep order, and the last value of a key.
+func TestMetaKeys(t *testing.T) {
+	for _, n := range []int{1, fewKeys, fewKeys + 1, 1000} {
+		m := &Meta{}
+		for range 2 {
+			for i := range n {
+				m.Set(fmt.Sprint("k", i), i)
+			}
+		}
+		m.Set("k0", "new")
+		last := fmt.Sprint("k", n-1)
+		if len(m.Keys()) != n || m.Keys()[n-1] != last || m.Get("k0") != "new" || n > 1 && m.Get(last) != n-1 || m.Get("k") != nil {
+			t.Errorf("%d keys: %d, the last %v", n, len(m.Keys()), m.Get(last))
+		}
+		var o object
+		o.set("x", 1)
+		big := &Meta{}
+		for i := range n {
+			big.Set(fmt.Sprint("k", i), strings.Repeat("y", maxMeta))
+		}
+		if err := o.add(big, ""); err == nil {
+			t.Errorf("%d keys: too much is no error", n)
+		}
+		if err := o.add(m, ""); err != nil || !strings.HasPrefix(o.String(), `{"x": 1, "k0": "new"`) {
+			t.Errorf("%d keys after too much: %v", n, err)
+		}
+	}
+}

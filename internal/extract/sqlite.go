@@ -35,6 +35,9 @@ func sqliteFormat() *Format {
 			{"triggers", "integer", "", "number of triggers; absent for none"},
 		},
 		Match: func(f *File) bool {
+			if !f.hasMagic(0, sqliteMagic) {
+				return false
+			}
 			_, err := parseSQLiteHeader(f.Head)
 			return err == nil
 		},
@@ -53,9 +56,12 @@ type sqliteHeader struct {
 	wal              bool
 }
 
+// sqliteMagic is what a database begins with.
+const sqliteMagic = "SQLite format 3\x00"
+
 func parseSQLiteHeader(b []byte) (sqliteHeader, error) {
 	var h sqliteHeader
-	if len(b) < 100 || !bytes.HasPrefix(b, []byte("SQLite format 3\x00")) {
+	if len(b) < 100 || !bytes.HasPrefix(b, []byte(sqliteMagic)) {
 		return h, errors.New("read database: it has no header of SQLite")
 	}
 	be := binary.BigEndian

@@ -19,7 +19,7 @@ func isTar(b []byte) bool {
 	if len(b) < tarBlock || b[0] == 0 {
 		return false
 	}
-	return tarChecksum(b[:tarBlock]) && (string(b[257:262]) == "ustar" || b[156] == 0 || b[156] >= '0' && b[156] <= '7')
+	return (string(b[257:262]) == "ustar" || b[156] == 0 || b[156] >= '0' && b[156] <= '7') && tarChecksum(b[:tarBlock])
 }
 
 // tarChecksum says if the checksum of a header is right.

@@ -160,7 +160,7 @@ func (c *Client) host(name string) (*host, error) {
 	}
 	h := &host{c: c, name: name, addr: apiHost(name)}
 	h.http = &http.Client{
-		Transport: &http.Transport{
+		Transport: &realmTransport{Transport: &http.Transport{
 			Proxy:                 c.opts.Proxy,
 			DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:       config,
@@ -173,7 +173,7 @@ func (c *Client) host(name string) (*host, error) {
 			DisableCompression: true,
 			WriteBufferSize:    64 << 10,
 			ReadBufferSize:     64 << 10,
-		},
+		}},
 		// Requests of ours follow redirects themselves, as credentials must
 		// not; those for tokens do not come below /v2/.
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {

@@ -54,11 +54,13 @@ func NewProxy(t testing.TB, upstream *Registry, opts ...Option) *Proxy {
 	if s.tokens != nil {
 		p.tokens = newTokenServer(p, *s.tokens)
 	}
-	servers := []*http.Server{p.serve(l, http.HandlerFunc(p.handle))}
+	var servers []*http.Server
 	if s.storage != nil {
 		p.storage = &storage{p: p, Storage: *s.storage, signed: map[string]*grant{}}
 		servers = append(servers, p.serve(p.storage.listen(t, &s, ca), p.storage))
 	}
+	// Last: whoever is left of a test before may ask at once.
+	servers = append(servers, p.serve(l, http.HandlerFunc(p.handle)))
 	t.Cleanup(func() { p.close(t, servers) })
 	return p
 }

@@ -186,11 +186,11 @@ func (b *bench) measureExtractPython(ctx context.Context, x *extraction) error {
 		{"`cdb generate --function meta.py:describe`", 1, append(generate[:len(generate):len(generate)], "--function", function+":describe")},
 	}
 	commands = append(commands, command{commands[1].name, 2, commands[1].args})
-	own := append(build[:len(build):len(build)], "--extract", function+":describe")
+	own := append(build[:len(build):len(build)], "--extract", "basic", "--extract", function+":describe")
 	if ok, err := b.takesFunctions(ctx, function); err != nil {
 		return err
 	} else if ok {
-		name := "`cdb build --extract ./meta.py:describe`"
+		name := "`cdb build --extract basic,./meta.py:describe`"
 		commands = append(commands, command{"`cdb build --extract basic`", 0, append(build[:len(build):len(build)], "--extract", "basic")},
 			command{name, 1, own}, command{name, 2, own})
 	} else {

@@ -18,6 +18,7 @@ wanted=(
   conmon:conmon
   skopeo:skopeo
   buildah:buildah
+  umoci:umoci
   busybox:busybox-static
   docker-registry:docker-registry
   python3:python3

@@ -126,17 +126,8 @@ func (r *hdf5Reader) denseAttributes(o *hdf5Object) ([]hdf5Message, error) {
 	if o.attrInfo.data == nil {
 		return nil, nil
 	}
-	c := &hdf5Cursor{r: r, b: o.attrInfo.data}
-	c.take(1)
-	if c.uint(1)&1 != 0 {
-		c.take(2)
-	}
-	heapAddr, treeAddr := c.address(), c.address()
-	if c.err != nil || r.undefined(heapAddr) {
-		return nil, c.err
-	}
-	heap, err := r.fractalHeap(heapAddr)
-	if err != nil {
+	heap, treeAddr, err := r.denseStorage(o.attrInfo.data, 2)
+	if err != nil || heap == nil {
 		return nil, err
 	}
 	var list []hdf5Message

@@ -59,19 +59,28 @@ func (r *hdf5Reader) link(b []byte) (l hdf5Link, ok bool, err error) {
 	return l, kind == 0, c.err
 }
 
-// denseLinks reads links from a fractal heap.
-func (r *hdf5Reader) denseLinks(info []byte) ([]hdf5Link, error) {
+// denseStorage reads where links or attributes lie that are not in the header
+// of their object: in a fractal heap, by a B-tree. order is how many bytes the
+// order of their creation takes. heap is nil if there are none, or an error.
+func (r *hdf5Reader) denseStorage(info []byte, order int) (heap *hdf5Heap, treeAddr uint64, err error) {
 	c := &hdf5Cursor{r: r, b: info}
 	c.take(1)
 	if c.uint(1)&1 != 0 {
-		c.take(8)
+		c.take(order)
 	}
-	heapAddr, treeAddr := c.address(), c.address()
+	heapAddr := c.address()
+	treeAddr = c.address()
 	if c.err != nil || r.undefined(heapAddr) {
-		return nil, c.err
+		return nil, 0, c.err
 	}
-	heap, err := r.fractalHeap(heapAddr)
-	if err != nil {
+	heap, err = r.fractalHeap(heapAddr)
+	return heap, treeAddr, err
+}
+
+// denseLinks reads links from a fractal heap.
+func (r *hdf5Reader) denseLinks(info []byte) ([]hdf5Link, error) {
+	heap, treeAddr, err := r.denseStorage(info, 8)
+	if err != nil || heap == nil {
 		return nil, err
 	}
 	var list []hdf5Link

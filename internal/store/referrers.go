@@ -73,15 +73,7 @@ func (l *Local) Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Descr
 // AddReferrer implements ReferrerTarget: the manifest becomes an entry of
 // index.json, without a name.
 func (w *writer) AddReferrer(ctx context.Context, subject digest.Digest, desc ocispec.Descriptor, data []byte) error {
-	u, err := w.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer u.Abort()
-	if _, err := u.Write(data); err != nil {
-		return err
-	}
-	if err := u.Commit(ctx, desc.Digest, int64(len(data))); err != nil {
+	if err := writeBlob(ctx, w, desc.Digest, data); err != nil {
 		return err
 	}
 	desc = referrerEntry(desc, subject)
@@ -90,6 +82,19 @@ func (w *writer) AddReferrer(ctx context.Context, subject digest.Digest, desc oc
 		index.Manifests = append(index.Manifests, desc)
 		return nil
 	})
+}
+
+// writeBlob writes a small blob.
+func writeBlob(ctx context.Context, t Target, d digest.Digest, data []byte) error {
+	u, err := t.Create(ctx)
+	if err != nil {
+		return err
+	}
+	defer u.Abort()
+	if _, err := u.Write(data); err != nil {
+		return err
+	}
+	return u.Commit(ctx, d, int64(len(data)))
 }
 
 // referrerEntry is the entry of index.json for a manifest that refers to
@@ -105,15 +110,7 @@ func referrerEntry(desc ocispec.Descriptor, subject digest.Digest) ocispec.Descr
 
 // AddReferrer implements ReferrerTarget, before the image is published.
 func (w *archiveWriter) AddReferrer(ctx context.Context, subject digest.Digest, desc ocispec.Descriptor, data []byte) error {
-	u, err := w.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer u.Abort()
-	if _, err := u.Write(data); err != nil {
-		return err
-	}
-	if err := u.Commit(ctx, desc.Digest, int64(len(data))); err != nil {
+	if err := writeBlob(ctx, w, desc.Digest, data); err != nil {
 		return err
 	}
 	w.referrers = append(w.referrers, referrerEntry(desc, subject))

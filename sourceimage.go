@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/data-containers/cdb/internal/extract"
 	"github.com/data-containers/cdb/internal/image"
 	"github.com/data-containers/cdb/internal/pack"
 	"github.com/data-containers/cdb/internal/scan"
@@ -34,7 +35,7 @@ func (u *unpacking) image(ctx context.Context, ref string) (scan.Mount, error) {
 	if err != nil || !kept {
 		defer c.Close()
 	} else {
-		u.sources.kept = append(u.sources.kept, &keptMeta{c, u.src.To, u.src.Folder})
+		u.sources.kept = append(u.sources.kept, &keptMeta{c, u.src.To, u.src.Folder, extract.Own()})
 	}
 	if err != nil {
 		return scan.Mount{}, err

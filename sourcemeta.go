@@ -2,7 +2,6 @@ package cdb
 
 import (
 	"context"
-	"strings"
 
 	"github.com/data-containers/cdb/internal/catalog"
 	"github.com/data-containers/cdb/internal/extract"
@@ -16,6 +15,7 @@ type keptMeta struct {
 	c      *Container
 	to     string // where the source lies in the tree
 	folder string // the folder of the container that it is
+	own    func(key string) bool
 }
 
 var _ extract.External = (*keptMeta)(nil)
@@ -52,7 +52,7 @@ func (k *keptMeta) Extract(ctx context.Context, f *extract.ExternalFile) (*extra
 	kept := &extract.Meta{}
 	kept.Yield() // to the same extractor, if it is asked again
 	for _, key := range all.Keys() {
-		if !extract.IsOwn(key) {
+		if !k.own(key) {
 			kept.Set(key, all.Get(key))
 		}
 	}
@@ -66,12 +66,13 @@ func hasOwn(ctx context.Context, db *catalog.DB) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	own := extract.Own()
 	for _, m := range metrics {
 		switch m {
 		case "size", "sha256", "link":
 			continue
 		}
-		if !extract.IsOwn(m) && !strings.HasPrefix(m, "extract.") {
+		if !own(m) {
 			return true, nil
 		}
 	}

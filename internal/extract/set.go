@@ -96,17 +96,22 @@ func Names() []string {
 	return names
 }
 
-// IsOwn says if cdb makes a key of metadata itself: a format, or a convention
-// on datasets.
-func IsOwn(key string) bool {
-	namespace, _, dotted := strings.Cut(key, ".")
-	if !dotted {
-		return slices.Contains(reservedKeys(), key)
+// Own returns a function that says if cdb makes a key of metadata itself: a
+// format, or a convention on datasets. It may be called by several goroutines.
+func Own() func(key string) bool {
+	namespaces := map[string]bool{"extract": true}
+	for _, f := range Formats(Options{}) {
+		namespaces[f.Name] = true
 	}
-	if key == mediaTypeKey || namespace == "extract" || slices.ContainsFunc(Formats(Options{}), func(f *Format) bool { return f.Name == namespace }) {
-		return true
+	for _, c := range Contexts(Options{}) {
+		for _, n := range c.Namespaces {
+			namespaces[n] = true
+		}
 	}
-	return slices.ContainsFunc(Contexts(Options{}), func(c *ContextFormat) bool { return slices.Contains(c.Namespaces, namespace) })
+	return func(key string) bool {
+		namespace, _, dotted := strings.Cut(key, ".")
+		return dotted && namespaces[namespace] || slices.Contains(reservedKeys(), key)
+	}
 }
 
 // named returns the names that a word stands for.
